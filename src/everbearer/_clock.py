@@ -1,0 +1,57 @@
+"""The only file that asks what time it is.
+
+Two clocks, because they answer two questions.  `Clock.wall` says what date it is and
+is written into records; an operator or NTP may move it.  `Clock.elapsed` only ever
+counts up and counts suspended time too, so it decides everything inside one process:
+freshness, deadlines, how much of a lease is left (PROTOCOL.md rule 9).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock", "instant", "seconds"]
+
+# CLOCK_MONOTONIC stands still while a laptop or a virtual machine sleeps, a lease
+# does not.  Where the boot clock is missing (macOS, Windows) monotonic has to do.
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+class Clock(Protocol):
+    """What the rest of the package asks for the time."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since some fixed moment, suspended time included."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    __slots__ = ()
+
+    wall = staticmethod(time.time)
+
+    if _ELAPSED is not None:
+
+        def elapsed(self) -> float:
+            return time.clock_gettime(_ELAPSED)
+
+    else:  # pragma: no cover - only where there is no boot clock
+        elapsed = staticmethod(time.monotonic)
+
+
+def instant(epoch: float | None) -> datetime | None:
+    """Turn seconds since the epoch into an aware datetime in UTC."""
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
+
+
+def seconds(moment: datetime | None) -> float | None:
+    """Turn an aware datetime into seconds since the epoch."""
+    return None if moment is None else moment.timestamp()

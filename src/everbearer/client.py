@@ -1,0 +1,406 @@
+"""The Client: registrations, a store and sessions wired together.  The only wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import warnings
+from typing import TYPE_CHECKING, NoReturn, Self
+
+import aiohttp
+
+from everbearer._clock import SystemClock
+from everbearer.authorization import Authorization
+from everbearer.errors import ConfigurationError
+from everbearer.events import Hooks
+from everbearer.refresh import Refresher, Timing
+from everbearer.stores import NewGrant, open_store
+from everbearer.token_endpoint import Revocation, TokenEndpoint
+from everbearer.tokens import AccountKey, account_key, status_of
+from everbearer.transport import AccountSession
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from types import TracebackType
+
+    from everbearer._clock import Clock
+    from everbearer.events import Hook
+    from everbearer.providers import Registration
+    from everbearer.stores import Keyring, TokenStore
+    from everbearer.tokens import AccountStatus, Token, TokenRecord
+
+__all__ = ["Client"]
+
+_log = logging.getLogger("everbearer.client")
+
+
+class _Http:
+    """The aiohttp sessions of a Client: one for the API, one for token endpoints."""
+
+    def __init__(self, owner: Client, given: aiohttp.ClientSession | None) -> None:
+        self._owner = owner
+        self._given = given
+        self.session: aiohttp.ClientSession | None = None
+        self.token_session: aiohttp.ClientSession | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the API session is the caller's own."""
+        return self._given is not None
+
+    async def open(self) -> aiohttp.ClientSession:
+        """The API session, opening the Client if need be."""
+        await self._owner.open()
+        if self.session is None:
+            raise ConfigurationError("the Client is closed")
+        return self.session
+
+    async def open_for_tokens(self) -> aiohttp.ClientSession:
+        """The token endpoint's session, opening the Client if need be."""
+        await self._owner.open()
+        if self.token_session is None:
+            raise ConfigurationError("the Client is closed")
+        return self.token_session
+
+    def start(self) -> None:
+        """Make the sessions, in the running loop."""
+        if self._given is not None:
+            if self._given.closed:
+                raise ConfigurationError("the session given to Client is closed")
+            self.session = self._given
+            # Through the caller's connector, TLS settings and proxy, but with none of
+            # its default headers, cookies or middlewares: a default Authorization
+            # header reaches the token endpoint even with middlewares=().
+            self.token_session = aiohttp.ClientSession(
+                connector=self._given.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._given.trust_env,
+                **session_proxy(self._given),
+            )
+            return
+        # Cookies are one jar per session, and this one serves many accounts.
+        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        # A pooled connection that the server has just closed would make a refresh
+        # ambiguous, which is the one thing it must not be: always a new connection.
+        self.token_session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def aclose(self) -> None:
+        """Close what is ours."""
+        session, self.session = self.session, None
+        token_session, self.token_session = self.token_session, None
+        if token_session is not None:
+            await token_session.close()
+        if session is not None and self._given is None:
+            await session.close()
+
+
+class Client:
+    """Everything that one program needs to call APIs for many accounts.
+
+    Use it as an async context manager, or call `open` and `aclose`.  It opens itself
+    at first use; closing waits for refreshes in flight, so that no rotation is lost.
+    Closing twice is fine, and it can be opened again.
+
+    Args:
+        registrations: One for each client id; names must differ.
+
+        store: Where tokens live: ``sqlite:///relative.db``,
+            ``sqlite:////absolute.db``, ``memory://`` (for trying things out), or a
+            `everbearer.stores.TokenStore`.  There is no default: tokens that are
+            forgotten at exit cost users their connection.
+
+        session: An `aiohttp.ClientSession` to send through.  It stays yours to close;
+            its connector, proxy and TLS settings serve token calls too.
+
+        keyring: Keys that seal the store; by default ``EVERBEARER_KEYS``, or for
+            SQLite a key file beside the database.
+
+        hooks: Called with each event.
+
+        timing: Deadlines of a refresh.
+
+    Raises:
+        ConfigurationError: Two registrations have one name, or the store URL is wrong.
+    """
+
+    def __init__(
+        self,
+        *registrations: Registration,
+        store: str | TokenStore,
+        session: aiohttp.ClientSession | None = None,
+        keyring: Keyring | None = None,
+        hooks: Iterable[Hook] = (),
+        timing: Timing | None = None,
+        _clock: Clock | None = None,
+    ) -> None:
+        self._opened = False  # First: __del__ runs even if this raises.
+        self._registrations = _by_name(registrations)
+        clock = _clock or SystemClock()
+        self._store = open_store(store, keyring=keyring, clock=clock)
+        self._http = _Http(self, session)
+        self._hooks = Hooks(hooks)
+        self._clock = clock
+        self._timing = timing or Timing()
+        self._endpoint = TokenEndpoint(self._http.open_for_tokens, clock)
+        self._refresher = Refresher(
+            self._registrations,
+            self._open_store,
+            self._endpoint,
+            clock,
+            self._hooks,
+            self._timing,
+        )
+        self._opening: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._closed = False
+        self.authorization = Authorization(
+            self._registrations, self._open_store, self._endpoint, clock, self._save
+        )
+
+    # ---- opening and closing
+
+    async def open(self) -> Self:
+        """Open the store and the connection pools.  Twice is fine.
+
+        Raises:
+            ConfigurationError: The Client is open in another event loop or process.
+
+            StoreError: The store cannot be opened.
+        """
+        loop = asyncio.get_running_loop()
+        if self._opened:
+            self._check_home(loop)
+            return self
+        if self._closed:
+            raise ConfigurationError(
+                "the Client is closed; enter it again with `async with client:`"
+            )
+        if self._opening is None or self._loop is not loop:
+            self._opening, self._loop = asyncio.Lock(), loop
+        async with self._opening:
+            if not self._opened:
+                await self._store.open()
+                self._http.start()
+                self._pid = os.getpid()
+                self._opened = True
+        return self
+
+    def _check_home(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pid != os.getpid():
+            raise ConfigurationError(
+                "this Client was opened before the process forked; make one in the "
+                "child instead (two Clients on one store behave as one)"
+            )
+        if self._loop is not loop:
+            raise ConfigurationError(
+                "this Client is open in another event loop; use one Client for each "
+                "loop (two Clients on one store behave as one)"
+            )
+
+    async def _open_store(self) -> TokenStore:
+        await self.open()
+        return self._store
+
+    async def aclose(self, within: float | None = None) -> None:
+        """Wait for refreshes in flight, then close everything.  Twice is fine.
+
+        Args:
+            within: Seconds to wait, by default the token deadline and 5 s.  Past that
+                a ResourceWarning and an event tell what was left; its intent stays in
+                the store, where the next process finds it.
+        """
+        self._closed = True
+        if not self._opened:
+            return
+        try:
+            await self.authorization.aclose(within)
+            await self._refresher.aclose(within)
+        finally:
+            self._opened = False
+            self._opening = None
+            await self._http.aclose()
+            await self._store.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._closed = False
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if getattr(self, "_opened", False) and self._pid == os.getpid():
+            warnings.warn(
+                "Client was not closed: use `async with Client(...)` or "
+                "`await client.aclose()`, or refreshes in flight are lost",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client is not pickled, it holds secrets and connections")
+
+    # ---- accounts
+
+    def session(self, provider: str, account: str) -> AccountSession:
+        """The session of one account: cheap, shareable, usable before it connects.
+
+        Raises:
+            ConfigurationError: No such registration, or not an account id.
+        """
+        key = self._key(provider, account)
+        return AccountSession(
+            self._refresher.account(key),
+            key,
+            self._registrations[provider].provider,
+            self._http,
+            self._hooks,
+        )
+
+    async def accounts(
+        self, provider: str | None = None
+    ) -> AsyncIterator[AccountStatus]:
+        """The status of every stored account, of one *provider* or of all.
+
+        Raises:
+            ConfigurationError: No such registration.
+        """
+        if provider is not None:
+            self._registration(provider)
+        store = await self._open_store()
+        async for record in store.list(provider):
+            yield status_of(record.key, record)
+
+    async def adopt(
+        self,
+        provider: str,
+        account: str,
+        token: Token,
+        *,
+        if_absent: bool = False,
+    ) -> AccountStatus:
+        """Take over a token that was obtained elsewhere.
+
+        From now on nobody else may refresh it: a refresh token that is spent in two
+        places is lost.
+
+        Args:
+            provider: Name of the registration that it was granted to.
+
+            account: The account id.
+
+            token: With a refresh token, or it ends with its access token.
+
+            if_absent: A stored grant wins, so that every worker may call this at
+                start; unless that grant needs authorization and the offered refresh
+                token was never stored for the account.
+        """
+        key = self._key(provider, account)
+        if token.access_token is None and token.refresh_token is None:
+            raise ConfigurationError("the Token to adopt holds no token at all")
+        record = await self._put(key, token, if_absent=if_absent)
+        return status_of(key, record)
+
+    async def disconnect(self, provider: str, account: str) -> None:
+        """Forget the account, and revoke its grant where the provider can.
+
+        It wins over a refresh in flight, whose token is revoked too.  An account that
+        is not stored is fine.  Revoking is best effort (RFC 7009 section 2.2).
+        """
+        key = self._key(provider, account)
+        registration = self._registrations[provider]
+        store = await self._open_store()
+        record = await store.delete(key)
+        self._refresher.account(key).forget()
+        token = record.token.refresh_token if record else None
+        if token is None or registration.provider.revoke is None:
+            return
+        outcome = await self._refresher.spawn(
+            key,
+            self._endpoint.ask(
+                registration,
+                Revocation(token),
+                total=self._timing.deadline,
+                connect=self._timing.connect,
+            ),
+            "revoke",
+        )
+        _log.debug(
+            "revoked: %s", outcome.kind, extra={"provider": provider, "account": account}
+        )
+
+    # ---- within
+
+    def _registration(self, name: str) -> Registration:
+        try:
+            return self._registrations[name]
+        except KeyError:
+            known = ", ".join(sorted(self._registrations)) or "none"
+            raise ConfigurationError(
+                f"no registration is named {name!r}; this Client has: {known}"
+            ) from None
+
+    def _key(self, provider: str, account: str) -> AccountKey:
+        self._registration(provider)
+        return account_key(provider, account)
+
+    async def _save(
+        self, key: AccountKey, token: Token, registration: Registration
+    ) -> AccountStatus:
+        """Store what an authorization brought."""
+        return status_of(key, await self._put(key, token, if_absent=False))
+
+    async def _put(
+        self, key: AccountKey, token: Token, *, if_absent: bool
+    ) -> TokenRecord:
+        registration = self._registrations[key.provider]
+        store = await self._open_store()
+        record = await store.put(
+            key,
+            NewGrant(
+                secrets.token_hex(16),
+                token,
+                registration.client_id,
+                registration.token_origin,
+                if_absent=if_absent,
+            ),
+        )
+        account = self._refresher.account(key)
+        account.forget()
+        account.adopt(record)
+        return record
+
+
+def _by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration]:
+    named: dict[str, Registration] = {}
+    for registration in registrations:
+        if registration.name in named:
+            raise ConfigurationError(
+                f"two registrations are named {registration.name!r}: give one of them "
+                "another name, Registration(..., name=...)"
+            )
+        named[registration.name] = registration
+    if not named:
+        raise ConfigurationError("Client needs at least one Registration")
+    return named
+
+
+def session_proxy(session: aiohttp.ClientSession) -> dict[str, object]:
+    """The proxy settings of a caller's session, which have no public attribute."""
+    return {
+        "proxy": getattr(session, "_default_proxy", None),
+        "proxy_auth": getattr(session, "_default_proxy_auth", None),
+    }

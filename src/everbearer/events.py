@@ -1,0 +1,157 @@
+"""What happened, as frozen records for hooks.  Never a secret in one.
+
+A hook is called in the event loop, synchronously, and may not block; an exception in
+one is logged and swallowed, because no observer may break a refresh.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "AuthorizationOverridden",
+    "Event",
+    "FlightAbandoned",
+    "Hook",
+    "Hooks",
+    "RefreshConflict",
+    "RefreshFailed",
+    "RefreshStarted",
+    "RefreshSucceeded",
+    "ResendRefused",
+    "SaveFailed",
+    "SavedLate",
+    "StandingChanged",
+]
+
+_log = logging.getLogger("everbearer.events")
+
+
+@frozen
+class Event:
+    """Something happened to *account* at *provider*."""
+
+    provider: str
+    account: str
+
+
+@frozen
+class RefreshStarted(Event):
+    """A refresh token is about to be spent.
+
+    Attributes:
+        attempt: ``spend``, ``replay`` (inside the provider's window) or
+            ``last_resort`` (nothing left to lose).
+    """
+
+    attempt: str
+
+
+@frozen
+class RefreshSucceeded(Event):
+    """A rotated token is stored (version *version*), *seconds* after the flight began."""
+
+    version: int
+    seconds: float
+
+
+@frozen
+class RefreshFailed(Event):
+    """A flight ended without a token.
+
+    Attributes:
+        kind: ``refused``, ``not_sent``, ``throttled``, ``misconfigured``,
+            ``too_early``, ``ambiguous`` or ``unrecognised``.
+
+        retry_after: Seconds until the next attempt is allowed.
+    """
+
+    kind: str
+    retry_after: float
+
+
+@frozen
+class RefreshConflict(Event):
+    """Another process stored a token first; ours was *resolution*: adopted, dropped."""
+
+    resolution: str
+
+
+@frozen
+class SaveFailed(Event):
+    """LOUD: a rotated token could not be stored and lives in this process only."""
+
+    attempts: int
+
+
+@frozen
+class SavedLate(Event):
+    """A token that had been unsaved, or came after its deadline, is stored now."""
+
+    version: int
+
+
+@frozen
+class StandingChanged(Event):
+    """The account's standing is now *standing*, because of *reason*."""
+
+    standing: str
+    reason: str | None
+
+
+@frozen
+class FlightAbandoned(Event):
+    """The Client was closed before a refresh ended; its intent stays in the store."""
+
+    seconds: float
+
+
+@frozen
+class ResendRefused(Event):
+    """The rejected call was not sent again; the caller has the original answer.
+
+    Attributes:
+        method: Of the request.
+
+        why: ``body`` (cannot be sent twice), ``unsafe`` (may have been processed).
+    """
+
+    method: str
+    why: str
+
+
+@frozen
+class AuthorizationOverridden(Event):
+    """A session-wide default Authorization header gave way to the account's token."""
+
+
+class Hook(Protocol):
+    """Called with each event."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+class Hooks:
+    """All hooks of a Client; calling it never raises."""
+
+    __slots__ = ("_hooks",)
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self._hooks = tuple(hooks)
+
+    def __call__(self, event: Event) -> None:
+        for hook in self._hooks:
+            try:
+                hook(event)
+            except Exception:
+                _log.exception(
+                    "hook failed on %s",
+                    type(event).__name__,
+                    extra={"provider": event.provider, "account": event.account},
+                )

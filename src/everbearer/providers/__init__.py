@@ -1,0 +1,37 @@
+"""WHO: providers described as data, and this program's registrations with them."""
+
+from everbearer.providers._description import (
+    AccessTokenSpan,
+    AuthorizeEndpoint,
+    Callback,
+    ErrorRule,
+    ExpirySignal,
+    Hosts,
+    IdentityHeader,
+    Provider,
+    TokenAnswer,
+    TokenCall,
+    TokenVerdict,
+    Verdict,
+)
+from everbearer.providers._registration import Registration
+from everbearer.providers._standard import standard_provider
+from everbearer.providers.billit import BILLIT
+
+__all__ = [
+    "BILLIT",
+    "AccessTokenSpan",
+    "AuthorizeEndpoint",
+    "Callback",
+    "ErrorRule",
+    "ExpirySignal",
+    "Hosts",
+    "IdentityHeader",
+    "Provider",
+    "Registration",
+    "TokenAnswer",
+    "TokenCall",
+    "TokenVerdict",
+    "Verdict",
+    "standard_provider",
+]

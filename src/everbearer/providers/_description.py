@@ -1,0 +1,383 @@
+"""What can be said of a provider.  Data only: no code asks for a provider's name.
+
+A quirk that cannot be said here is a missing field, never an ``if``.  A field that no
+code reads is deleted.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import evolve, field, frozen
+from yarl import URL
+
+from everbearer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AccessTokenSpan",
+    "AuthorizeEndpoint",
+    "Callback",
+    "ErrorRule",
+    "ExpirySignal",
+    "Hosts",
+    "IdentityHeader",
+    "Provider",
+    "TokenAnswer",
+    "TokenCall",
+    "TokenVerdict",
+    "Verdict",
+]
+
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "none"]
+
+
+class Verdict(Enum):
+    """What an API answer says about the token that it was sent with."""
+
+    EXPIRED = auto()
+    """Refresh and send again."""
+
+    INVALID = auto()
+    """Refresh once, if the rejected token is still the current one; send again."""
+
+    REVOKED = auto()
+    """No refresh can help: the user must act."""
+
+
+class TokenVerdict(Enum):
+    """What an error answer of the token endpoint means."""
+
+    REFUSED = auto()
+    """This grant is over (invalid_grant and its dialects)."""
+
+    MISCONFIGURED = auto()
+    """The client is not known or not allowed; no grant is at fault."""
+
+    THROTTLED = auto()
+    """Too many requests; nothing was spent."""
+
+    TOO_EARLY = auto()
+    """The access token is too young to be replaced; nothing was spent."""
+
+
+@frozen
+class Hosts:
+    """Base URLs of one environment: scheme, host, port and path prefix.
+
+    Attributes:
+        login: Where the user is sent; paths of `AuthorizeEndpoint` go below it.
+
+        token: Paths of token calls go below it.
+
+        api: Paths of API calls go below it.
+    """
+
+    login: str
+    token: str
+    api: str
+
+
+@frozen
+class AuthorizeEndpoint:
+    """The connect link (RFC 6749 section 4.1.1).
+
+    Attributes:
+        path: Below the login base URL.
+
+        redirect_uri_name: What the provider calls ``redirect_uri``.
+
+        response_type: Sent as such; None leaves it out.
+
+        scope_separator: Between scopes.
+
+        fixed: Sent always.
+    """
+
+    path: str
+    redirect_uri_name: str = "redirect_uri"
+    response_type: str | None = "code"
+    scope_separator: str = " "
+    fixed: Mapping[str, str] = field(factory=dict, hash=False)
+
+
+@frozen
+class Callback:
+    """What comes back from the connect link (RFC 6749 section 4.1.2).
+
+    Attributes:
+        code_name: What the provider calls ``code``.
+
+        state_forbidden: Characters that state may not have.
+
+        redirect_query_allowed: Whether the redirect URI may have a query of its own.
+    """
+
+    code_name: str = "code"
+    state_forbidden: str = ""
+    redirect_query_allowed: bool = True
+
+
+@frozen
+class TokenCall:
+    """One kind of token request.
+
+    Attributes:
+        path: Below the token base URL.
+
+        encoding: Of the body.
+
+        client_authentication: RFC 6749 section 2.3.1, or ``none``.
+
+        fixed: Parameters sent always, such as ``grant_type``.
+
+        grant_name: What the provider calls the parameter with the code, the refresh
+            token or the token to revoke.
+
+        sends_redirect_uri: Whether the redirect URI is repeated (section 4.1.3).
+    """
+
+    path: str
+    grant_name: str
+    encoding: Literal["form", "json"] = "form"
+    client_authentication: ClientAuthentication = "client_secret_basic"
+    fixed: Mapping[str, str] = field(factory=dict, hash=False)
+    sends_redirect_uri: bool = False
+
+
+@frozen
+class AccessTokenSpan:
+    """Where a token response says how long the access token lives.
+
+    Attributes:
+        name: Of the member.
+
+        form: How it is written; numbers may come as strings.
+    """
+
+    name: str
+    form: Literal["seconds"] = "seconds"
+
+
+@frozen
+class TokenAnswer:
+    """How to read a successful token response (RFC 6749 section 5.1).
+
+    Attributes:
+        access_token, refresh_token: Names of the members.
+
+        spans: Candidates for the access token's lifetime; the first that reads wins.
+
+        refresh_spans: The same for the refresh token's.
+
+        default_lifetime: Seconds, where nothing is said; None leaves it open, and
+            then only the API's answers tell.
+
+        keep_extra: Names of further members that are kept, sealed, as they came.
+    """
+
+    access_token: str = "access_token"  # noqa: S105 - a parameter's name
+    refresh_token: str = "refresh_token"  # noqa: S105 - a parameter's name
+    spans: tuple[AccessTokenSpan, ...] = (AccessTokenSpan("expires_in"),)
+    refresh_spans: tuple[AccessTokenSpan, ...] = ()
+    default_lifetime: float | None = None
+    keep_extra: tuple[str, ...] = ()
+
+
+@frozen
+class ExpirySignal:
+    """One way in which the API says that a token is no good.  All that is set must hold.
+
+    Attributes:
+        verdict: What it means.
+
+        statuses: HTTP statuses; empty means any from 400 on.
+
+        www_authenticate_error: The ``error`` of a Bearer challenge (RFC 6750 s. 3.1).
+
+        json_path: Steps into a JSON body, ``*`` for every element of a list.
+
+        values: What must be found there, letter case ignored.
+
+        proves_unprocessed: Whether this answer proves that the request was not
+            carried out, so that even an unsafe method may be sent again.
+    """
+
+    verdict: Verdict
+    statuses: frozenset[int] = frozenset()
+    www_authenticate_error: str | None = None
+    json_path: tuple[str, ...] = ()
+    values: frozenset[str] = frozenset()
+    proves_unprocessed: bool = False
+
+
+@frozen
+class ErrorRule:
+    """One way in which the token endpoint refuses.  All that is set must hold.
+
+    Attributes:
+        verdict: What it means.
+
+        statuses: HTTP statuses; empty means any.
+
+        json_path, values: As in `ExpirySignal`.
+    """
+
+    verdict: TokenVerdict
+    statuses: frozenset[int] = frozenset()
+    json_path: tuple[str, ...] = ("error",)
+    values: frozenset[str] = frozenset()
+
+
+@frozen
+class IdentityHeader:
+    """A header that says which company a call is about.
+
+    It goes where the token goes and nowhere else.
+    """
+
+    name: str
+
+
+@frozen
+class Provider:
+    """An authorization server and its API, described.
+
+    Attributes:
+        name: Short, lower case; the default name of a registration.
+
+        hosts: Base URLs by environment.
+
+        environment: Which of them is meant.
+
+        authorize, callback: The connect link and what comes back.
+
+        exchange, refresh, revoke: The token calls; None where there is none.
+
+        answer: How token responses are read.
+
+        scopes: Asked for unless the registration says otherwise.
+
+        pkce: Code challenge method (RFC 7636), or None for off.
+
+        rotation: Whether a refresh replaces the refresh token.
+
+        replay_window: Seconds for which the previous refresh token is still taken
+            when the answer to its first use was lost; 0 for none.
+
+        old_access_dies: Whether a refresh ends the previous access token at once.
+
+        minimum_age: Seconds before which an access token cannot be replaced.
+
+        leeway: Seconds before its end from which an access token is stale.  Never
+            more than half of its lifetime.
+
+        expiry_signals: In order; the first that matches counts.
+
+        error_rules: In order; the first that matches counts.
+
+        identity_headers: Allowed origins only.
+
+        idempotency_headers: Headers that make an unsafe method safe to send again.
+    """
+
+    name: str
+    hosts: Mapping[str, Hosts] = field(hash=False)
+    environment: str
+    authorize: AuthorizeEndpoint
+    exchange: TokenCall
+    refresh: TokenCall
+    revoke: TokenCall | None = None
+    callback: Callback = Callback()
+    answer: TokenAnswer = TokenAnswer()
+    scopes: tuple[str, ...] = ()
+    pkce: Literal["S256", "plain"] | None = None
+    rotation: Literal["never", "every_use", "sometimes"] = "every_use"
+    replay_window: float = 0.0
+    old_access_dies: bool = False
+    minimum_age: float = 0.0
+    leeway: float = 60.0
+    expiry_signals: tuple[ExpirySignal, ...] = ()
+    error_rules: tuple[ErrorRule, ...] = ()
+    identity_headers: tuple[IdentityHeader, ...] = ()
+    idempotency_headers: tuple[str, ...] = ()
+
+    def in_environment(self, name: str) -> Provider:
+        """The same provider at another of its environments.
+
+        Raises:
+            ConfigurationError: It has no such environment.
+        """
+        if name not in self.hosts:
+            known = ", ".join(sorted(self.hosts))
+            raise ConfigurationError(
+                f"{self.name!r} has no environment {name!r}: choose one of {known}, "
+                "or give your own base URLs to with_hosts(login=, token=, api=)"
+            )
+        return evolve(self, environment=name)
+
+    def with_hosts(
+        self,
+        login: str | None = None,
+        token: str | None = None,
+        api: str | None = None,
+    ) -> Provider:
+        """The same provider at other base URLs: a sandbox, a proxy, a test.
+
+        Each is scheme, host, port and path prefix.  What is not given stays.
+
+        Raises:
+            ConfigurationError: A base URL is not one, or would carry secrets over
+                plain http to a host that is not loopback.
+        """
+        now = self.hosts.get(self.environment)
+        chosen = {
+            name: new or (getattr(now, name) if now else "")
+            for name, new in (("login", login), ("token", token), ("api", api))
+        }
+        for name, base in chosen.items():
+            check_base_url(base, f"{self.name} {name}")
+        return evolve(self, hosts={**self.hosts, self.environment: Hosts(**chosen)})
+
+    @property
+    def base(self) -> Hosts:
+        """The base URLs of the chosen environment.
+
+        Raises:
+            ConfigurationError: None are published for it.
+        """
+        try:
+            return self.hosts[self.environment]
+        except KeyError:
+            raise ConfigurationError(
+                f"no hosts are known for {self.name!r} in {self.environment!r}: pass "
+                "those you were given to Provider.with_hosts(login=, token=, api=)"
+            ) from None
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether *host* is this machine, where plain http keeps a secret a secret."""
+    return host is not None and (
+        host in {"localhost", "::1"} or host.startswith("127.")
+    )
+
+
+def check_base_url(base: Any, what: str) -> URL:
+    """Return *base* as a URL that may carry secrets, or say what is wrong with it."""
+    try:
+        url = URL(base)
+    except (TypeError, ValueError):
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigurationError(
+            f"{what}: not an absolute http(s) URL; give scheme and host"
+        )
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise ConfigurationError(
+            f"{what}: tokens would travel over plain http to {url.host}; use https "
+            "(http is for loopback only)"
+        )
+    return url

@@ -1,0 +1,347 @@
+"""One account's token in this process: the fast path, and who waits for what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from everbearer.errors import AuthorizationRequired, TemporarilyUnavailable
+from everbearer.events import StandingChanged
+from everbearer.refresh._decision import leeway_of
+from everbearer.refresh._flight import Flight
+from everbearer.stores import Refusal, Replacement
+from everbearer.tokens import Standing, status_of
+
+if TYPE_CHECKING:
+    from everbearer.errors import Reason
+    from everbearer.providers import Registration
+    from everbearer.refresh._refresher import Refresher
+    from everbearer.tokens import AccountKey, AccountStatus, TokenRecord
+
+__all__ = ["AccountTokens"]
+
+_log = logging.getLogger("everbearer.refresh")
+
+# Each turn waits for a whole flight; a caller whose token is rejected while others
+# start flights for reasons of their own needs two.
+_MOST_FLIGHTS = 4
+_QUIET = 1.0
+
+
+@define(eq=False)
+class _Held:
+    """The record as this process last saw it, with instants on the elapsed clock."""
+
+    record: TokenRecord
+    access_token: str
+    fresh_until: float
+    usable_until: float
+    half_life: float
+    accepted: bool = False
+    unsaved: bool = False
+
+
+class AccountTokens:
+    """Implements `everbearer.tokens.TokenSource` for one account.
+
+    There is one for each account in a Client, shared by all its sessions; it belongs
+    to the event loop of its Client.
+    """
+
+    def __init__(
+        self, refresher: Refresher, key: AccountKey, registration: Registration
+    ) -> None:
+        self.refresher = refresher
+        self.key = key
+        self.registration = registration
+        self._elapsed = refresher.clock.elapsed
+        self._held: _Held | None = None
+        self._flight: Flight | None = None
+        self._rejected: set[str] = set()
+        self._quiet_until = -math.inf
+        self._one_shots = 0
+        self._log_extra = {"provider": key.provider, "account": key.account}
+
+    # ---- the fast path
+
+    def current(self, margin: float = 0.0) -> str | None:
+        """The token if it is fresh: one look and one comparison."""
+        held = self._held
+        if held is not None and self._elapsed() + margin < held.fresh_until:
+            return held.access_token
+        return self._stale(margin)
+
+    def _stale(self, margin: float) -> str | None:
+        """A stale token is used while one flight replaces it in the background."""
+        held = self._held
+        if held is None or not self._good_for(held, margin):
+            return None
+        now = self._elapsed()
+        if now >= max(held.fresh_until, self._quiet_until) and not self._put_off():
+            self.launch()
+        return held.access_token
+
+    def _good_for(self, held: _Held, margin: float) -> bool:
+        """Whether *held* may be used for *margin* s; half a lifetime must do."""
+        return (
+            held.access_token not in self._rejected
+            and self._elapsed() + min(margin, held.half_life) < held.usable_until
+        )
+
+    def _put_off(self) -> bool:
+        """Where the old token dies at refresh, a body under way would die with it."""
+        return bool(self._one_shots) and self.registration.provider.old_access_dies
+
+    def accepted(self, access_token: str) -> None:
+        """Note that the API took *access_token*."""
+        held = self._held
+        if held is not None and held.access_token is access_token:
+            held.accepted = True
+
+    def one_shot(self, change: int) -> None:
+        """Count bodies under way that cannot be sent twice."""
+        self._one_shots += change
+
+    # ---- waiting for a flight
+
+    def reject(self, rejected: str) -> None:
+        """Note that the API refused *rejected*, and start replacing it; do not wait."""
+        if self._note_rejected(rejected):
+            self.launch()
+
+    def _note_rejected(self, rejected: str) -> bool:
+        """Remember *rejected*, unless this process has a newer token already."""
+        held = self._held
+        if held is not None and held.access_token != rejected:
+            return False
+        self._rejected.add(rejected)
+        if held is not None:
+            held.fresh_until = -math.inf
+        return True
+
+    async def replacement_for(
+        self, rejected: str | None, *, revoked: bool = False, margin: float = 0.0
+    ) -> str | None:
+        """See `everbearer.tokens.TokenSource.replacement_for`."""
+        if rejected is not None:
+            self._note_rejected(rejected)
+            if revoked:
+                await self._end(rejected)
+        elif (token := self.current(margin)) is not None:
+            return token
+        return await self._next(rejected, margin=margin)
+
+    async def _next(
+        self, rejected: str | None, *, margin: float, unwanted: str | None = None
+    ) -> str | None:
+        for _ in range(_MOST_FLIGHTS):
+            token = self._servable(rejected, margin, unwanted)
+            if token is not None:
+                return token
+            flight = self.launch(margin=margin, unwanted=unwanted)
+            landing = await flight.landed()
+            if landing.error is not None:
+                raise landing.error.copy()
+            if landing.hand_back and rejected is not None:
+                return None
+            if landing.access_token not in {None, rejected}:
+                return landing.access_token
+        raise TemporarilyUnavailable(
+            *self.key, "tokens keep changing", retry_after=_QUIET
+        )
+
+    def _servable(
+        self, rejected: str | None, margin: float, unwanted: str | None
+    ) -> str | None:
+        held = self._held
+        if (
+            held is None
+            or held.access_token in {rejected, unwanted}
+            or not self._good_for(held, margin)
+        ):
+            return None
+        return held.access_token
+
+    def launch(self, *, margin: float = 0.0, unwanted: str | None = None) -> Flight:
+        """The flight under way, or a new one (one for each account in a process)."""
+        flight = self._flight
+        if flight is None:
+            flight = Flight(self, margin=margin, unwanted=unwanted)
+            self._flight = flight
+            self.refresher.spawn(self.key, self._run(flight), "flight")
+        return flight
+
+    async def _run(self, flight: Flight) -> None:
+        try:
+            landing = await flight.run()
+        finally:
+            self._flight = None
+        held = self._held
+        if held is None or self._elapsed() >= held.fresh_until:
+            # It ended without a fresh token: no new one for each call meanwhile.
+            self._quiet_until = self._elapsed() + max(_QUIET, landing.quiet)
+
+    # ---- what a flight tells
+
+    @property
+    def rejected(self) -> frozenset[str]:
+        """Tokens that the API refused and that may still be the stored one."""
+        return frozenset(self._rejected)
+
+    def was_accepted(self, access_token: str | None) -> bool:
+        """Whether the API took *access_token* from this process."""
+        held = self._held
+        return bool(held and held.access_token == access_token and held.accepted)
+
+    def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
+        """Serve *record* from now on, unless a newer one is served already."""
+        held = self._held
+        if (
+            held is not None
+            and held.record.incarnation == record.incarnation
+            and held.record.version > record.version
+        ):
+            return  # Rule 20: never walk back.
+        token = record.token
+        if token.access_token is None or record.standing is not Standing.CONNECTED:
+            self._held = None
+            return
+        same = held is not None and held.access_token == token.access_token
+        fresh_until = usable_until = half_life = math.inf
+        if token.expires_at is not None:
+            left = token.expires_at.timestamp() - self.refresher.clock.wall()
+            usable_until = self._elapsed() + left
+            fresh_until = usable_until - leeway_of(self.registration.provider, record)
+            half_life = max(0.0, token.expires_at.timestamp() - record.minted_at) / 2
+        if token.access_token in self._rejected:
+            fresh_until = -math.inf
+        if not same:
+            self._rejected.clear()
+            self._quiet_until = -math.inf
+        self._held = _Held(
+            record,
+            token.access_token,
+            fresh_until,
+            usable_until,
+            half_life,
+            accepted=same and held is not None and held.accepted,
+            unsaved=unsaved,
+        )
+
+    def trust_again(self, access_token: str | None) -> None:
+        """A refresh would not help: the rejection was about something else."""
+        if access_token is not None:
+            self._rejected.discard(access_token)
+            if self._held is not None:
+                self.adopt(self._held.record, unsaved=self._held.unsaved)
+
+    @property
+    def unsaved(self) -> TokenRecord | None:
+        """A rotated token that the store does not have yet."""
+        held = self._held
+        return held.record if held is not None and held.unsaved else None
+
+    def saved(self) -> None:
+        """The store has taken the unsaved token, or has another: look there again."""
+        if self._held is not None:
+            self._held.unsaved = False
+
+    def forget(self) -> None:
+        """Drop what is held in memory."""
+        self._held = None
+        self._rejected.clear()
+        self._quiet_until = -math.inf
+
+    async def _end(self, rejected: str) -> None:
+        """The API said that the grant is over: mark it, if it was about this token.
+
+        Raises:
+            AuthorizationRequired: It was.
+        """
+        store = await self.refresher.open_store()
+        record = await store.load(self.key)
+        if record is None or record.token.access_token != rejected:
+            return
+        refusal = Refusal(
+            record.incarnation,
+            record.refresh_fingerprint,
+            "revoked",
+            detail="the provider's API said so",
+        )
+        marked = await store.refuse(self.key, refusal)
+        self.refresher.learn_store_clock(marked.now)
+        if marked.outcome is Replacement.STORED:
+            self.standing_changed("revoked")
+        if marked.outcome in {Replacement.STORED, Replacement.SAME}:
+            self.forget()
+            raise self.authorization_required(marked.record)
+
+    def standing_changed(self, reason: Reason) -> None:
+        """Say once, loudly, that the user must act."""
+        self.forget()
+        _log.warning("account must be connected again: %s", reason, extra=self._log_extra)
+        self.refresher.hooks(
+            StandingChanged(
+                *self.key, Standing.NEEDS_AUTHORIZATION.value, reason=reason
+            )
+        )
+
+    def authorization_required(
+        self, record: TokenRecord | None
+    ) -> AuthorizationRequired:
+        """The error that *record* stands for."""
+        status = status_of(self.key, record)
+        return AuthorizationRequired(
+            *self.key,
+            status.reason or "never_connected",
+            since=status.since,
+            detail=record.detail if record else "",
+        )
+
+    # ---- for users of other HTTP libraries
+
+    async def access_token(self, *, min_ttl: timedelta | float | None = None) -> str:
+        """A token that is good now, and for *min_ttl* (seconds) if that can be had.
+
+        Raises:
+            AuthorizationRequired: The user must act.
+
+            TemporarilyUnavailable: Not now; the grant is intact.
+        """
+        margin = min_ttl.total_seconds() if isinstance(min_ttl, timedelta) else min_ttl
+        token = self.current(margin or 0.0) or await self._next(
+            None, margin=margin or 0.0
+        )
+        if token is None:
+            raise TemporarilyUnavailable(
+                *self.key, "no access token could be had", retry_after=_QUIET
+            )
+        return token
+
+    async def refresh(self, *, rejected: str | None = None) -> AccountStatus:
+        """Replace the current token; does nothing if it is not *rejected* any more."""
+        if rejected is not None:
+            await self.replacement_for(rejected)
+        else:
+            store = await self.refresher.open_store()
+            record = await store.load(self.key)
+            unwanted = record.token.access_token if record else None
+            flight = self.launch(unwanted=unwanted)
+            landing = await flight.landed()
+            if landing.error is None and landing.access_token == unwanted:
+                # That one was under way for another reason.
+                landing = await self.launch(unwanted=unwanted).landed()
+            if landing.error is not None:
+                raise landing.error.copy()
+        return await self.status()
+
+    async def status(self) -> AccountStatus:
+        """What is stored of the account, without secrets."""
+        store = await self.refresher.open_store()
+        return status_of(self.key, await store.load(self.key))
+

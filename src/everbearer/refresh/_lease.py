@@ -1,0 +1,119 @@
+"""The lease of one flight while it is held: renewed at a third, watched, never trusted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from everbearer.errors import LeaseLost, StoreError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from everbearer._clock import Clock
+    from everbearer.stores import Acquired, Asked, TokenStore
+    from everbearer.tokens import AccountKey, TokenRecord
+
+__all__ = ["HeldLease", "moved"]
+
+
+def moved(now: TokenRecord | None, before: TokenRecord) -> bool:
+    """Whether the record is about another token, or ended, since *before*."""
+    return (
+        now is None
+        or now.incarnation != before.incarnation
+        or now.version != before.version
+        or now.standing is not before.standing
+    )
+
+
+class HeldLease:
+    """An async context manager around what happens under a lease.
+
+    It does not give the lease back: what ends a flight does so in the same write.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        key: AccountKey,
+        asked: Asked,
+        clock: Clock,
+        acquired: Acquired,
+        taken_at: float,
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._asked = asked
+        self._clock = clock
+        self._record = acquired.record
+        # From before the acquire call, suspended time included (rule 9).
+        self._taken_at = taken_at
+        self._closed = False
+        self._renewing: asyncio.Task[None] | None = None
+        self.lost = False
+        self.failures = 0
+
+    async def __aenter__(self) -> Self:
+        self._renewing = asyncio.create_task(self._renew_at_a_third())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait({self._renewing})
+
+    @property
+    def left(self) -> float:
+        """Seconds of the term that are certainly left."""
+        return self._taken_at + self._asked.term - self._clock.elapsed()
+
+    async def ready_to_send(self, spending: str, *, first: bool) -> None:
+        """Let the refresh token named *spending* go, or raise (rules 6, 9 and 10).
+
+        Called when the connection stands and nothing is written yet.
+
+        Args:
+            spending: Fingerprint of the refresh token.
+
+            first: Whether `acquire` wrote the intent for this very sending; a repeat
+                has to move ``last_sent_at`` first.
+
+        Raises:
+            LeaseLost: The lease is not surely ours for two thirds of its term.
+
+            StoreError: It could not be renewed, which forbids sending as well.
+        """
+        enough = self._asked.term * 2 / 3
+        if self._closed or self.lost:
+            raise LeaseLost("the lease was lost before the request went out")
+        if not first or self.left < enough:
+            await self._renew(spending)
+        if self._closed or self.lost or self.left < enough:
+            raise LeaseLost("the lease could not be made sure of in time")
+
+    async def _renew(self, spending: str | None = None) -> None:
+        started = self._clock.elapsed()
+        answer = await self._store.renew(self._key, self._asked, spending=spending)
+        if answer is None or not answer.granted or moved(answer.record, self._record):
+            self.lost = True
+            raise LeaseLost("another process took over this refresh")
+        self._taken_at = started
+
+    async def _renew_at_a_third(self) -> None:
+        while not self.lost:
+            await asyncio.sleep(self._asked.term / 3)
+            try:
+                await self._renew()
+            except LeaseLost:
+                return
+            except StoreError:
+                # Not lost for sure: tried again at the next third; counted, because a
+                # failed store call starts a grace again (rule 5).
+                self.failures += 1

@@ -1,0 +1,149 @@
+"""What the flights of all accounts of a Client share: tools, tasks, circuits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from everbearer.events import FlightAbandoned
+from everbearer.refresh._account import AccountTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from everbearer._clock import Clock
+    from everbearer.events import Hooks
+    from everbearer.providers import Registration
+    from everbearer.refresh._timing import Timing
+    from everbearer.stores import TokenStore
+    from everbearer.token_endpoint import TokenEndpoint
+    from everbearer.tokens import AccountKey
+
+__all__ = ["Refresher"]
+
+_log = logging.getLogger("everbearer.refresh")
+
+# Beside the token deadline, what saving and giving back a lease may take at closing.
+_CLOSING_MARGIN = 5.0
+
+
+class Refresher:
+    """Owns every flight of one Client, and the tasks that outlive their flights."""
+
+    def __init__(
+        self,
+        registrations: Mapping[str, Registration],
+        open_store: Callable[[], Awaitable[TokenStore]],
+        endpoint: TokenEndpoint,
+        clock: Clock,
+        hooks: Hooks,
+        timing: Timing,
+    ) -> None:
+        self.registrations = registrations
+        self.open_store = open_store
+        self.endpoint = endpoint
+        self.clock = clock
+        self.hooks = hooks
+        self.timing = timing
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._accounts: dict[AccountKey, AccountTokens] = {}
+        self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
+        self._store_ahead = 0.0
+        self._circuits: dict[str, tuple[str, float, str]] = {}
+
+    def account(self, key: AccountKey) -> AccountTokens:
+        """The one holder of *key*'s token in this Client."""
+        known = self._accounts.get(key)
+        if known is None:
+            known = AccountTokens(self, key, self.registrations[key.provider])
+            self._accounts[key] = known
+        return known
+
+    def spawn(
+        self, key: AccountKey, work: Coroutine[Any, Any, Any], what: str
+    ) -> asyncio.Task[Any]:
+        """Run *work* in a task that no caller can cancel."""
+        task = asyncio.create_task(work, name=f"everbearer-{what}")
+        self._tasks[task] = key
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        key = self._tasks.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error(
+                "background task failed: %s",
+                type(error).__name__,
+                exc_info=error,
+                extra={"provider": key.provider, "account": key.account},
+            )
+
+    # ---- the store's clock
+
+    def learn_store_clock(self, now: float) -> None:
+        """Note the store's clock, so that it can be told without asking."""
+        self._store_ahead = now - self.clock.wall()
+
+    def store_now(self) -> float:
+        """The store's clock, as last heard."""
+        return self.clock.wall() + self._store_ahead
+
+    # ---- the circuit of a registration (invalid_client is nobody's account)
+
+    def break_circuit(self, name: str, credential: str, pause: float, why: str) -> None:
+        """Stop asking for registration *name* with this *credential* for *pause* s."""
+        self._circuits[name] = (credential, self.clock.elapsed() + pause, why)
+
+    def circuit(self, name: str, credential: str) -> str | None:
+        """Why registration *name* is not asked for now, or None.
+
+        Keyed by the credential: a new secret closes the circuit at once.
+        """
+        broken = self._circuits.get(name)
+        if broken is None or broken[0] != credential:
+            return None
+        if broken[1] <= self.clock.elapsed():
+            del self._circuits[name]
+            return None
+        return broken[2]
+
+    def jitter(self) -> float:
+        """From 0 to 1."""
+        return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+    # ---- the end
+
+    async def aclose(self, within: float | None = None) -> None:
+        """Wait for flights, late answers and unsaved tokens, then give up.
+
+        What is given up keeps its intent in the store, so that the next process
+        treats it as unfinished.
+        """
+        bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
+        started = self.clock.elapsed()
+        while self._tasks and (left := bound - (self.clock.elapsed() - started)) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
+            # A flight may have left a task behind that saves what came late.
+            await asyncio.sleep(0)
+        abandoned = dict(self._tasks)
+        for task, key in abandoned.items():
+            self.hooks(
+                FlightAbandoned(key.provider, key.account, self.clock.elapsed() - started)
+            )
+            task.cancel()
+        if abandoned:
+            await asyncio.wait(set(abandoned))
+            warnings.warn(
+                f"Client closed with {len(abandoned)} refresh task(s) unfinished after "
+                f"{bound:.0f} s; their intents are in the store",
+                ResourceWarning,
+                stacklevel=2,
+            )
+        for account in self._accounts.values():
+            account.forget()

@@ -1,0 +1,186 @@
+"""Store before use: what happens between a token response and its first use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from everbearer.errors import StoreError
+from everbearer.events import (
+    RefreshConflict,
+    RefreshSucceeded,
+    SavedLate,
+    SaveFailed,
+)
+from everbearer.stores import Replacement, Rotation
+from everbearer.token_endpoint import Revocation
+from everbearer.tokens import Standing
+
+if TYPE_CHECKING:
+    from everbearer.refresh._account import AccountTokens
+    from everbearer.refresh._flight import Landing
+    from everbearer.stores import Replaced, TokenStore
+    from everbearer.tokens import Token, TokenRecord
+
+__all__ = ["save"]
+
+_log = logging.getLogger("everbearer.refresh")
+
+_FIRST_PAUSE = 0.05
+
+
+async def save(
+    account: AccountTokens,
+    store: TokenStore,
+    answered: Token,
+    spent: TokenRecord,
+    flight: str,
+    started: float,
+    *,
+    late: bool = False,
+) -> Landing | None:
+    """Store *answered*, the successor of *spent*, and serve it.
+
+    A store that fails now gets the token later: until then this process serves it
+    from memory, and says so loudly.
+
+    Returns:
+        The landing, or None where another token is stored and must be looked at.
+    """
+    rotation = Rotation(
+        spent.incarnation,
+        spent.version,
+        answered.following(spent.token),
+        flight,
+        rejections=_rejections(account, spent),
+    )
+    try:
+        replaced = await store.replace(account.key, rotation)
+    except StoreError as error:
+        return _serve_unsaved(account, store, rotation, spent, error)
+    account.refresher.learn_store_clock(replaced.now)
+    return _landed(account, replaced, rotation, started, late=late)
+
+
+def _rejections(account: AccountTokens, spent: TokenRecord) -> int:
+    """Rule 20: count successors that were rejected before any was accepted."""
+    token = spent.token.access_token
+    if token in account.rejected and not account.was_accepted(token):
+        return spent.rejections + 1
+    return 0
+
+
+def _landed(
+    account: AccountTokens,
+    replaced: Replaced,
+    rotation: Rotation,
+    started: float,
+    *,
+    late: bool,
+) -> Landing | None:
+    from everbearer.refresh._flight import Landing  # noqa: PLC0415 - they call us
+
+    refresher, key = account.refresher, account.key
+    extra = {"provider": key.provider, "account": key.account}
+    record = replaced.record
+    if replaced.outcome in {Replacement.STORED, Replacement.SAME} and record:
+        account.adopt(record)
+        seconds = refresher.clock.elapsed() - started
+        _log.debug("refreshed, version %d", record.version, extra=extra)
+        refresher.hooks(
+            SavedLate(*key, record.version)
+            if late
+            else RefreshSucceeded(*key, record.version, seconds)
+        )
+        return Landing(record.token.access_token)
+    gone = replaced.outcome is Replacement.GONE
+    _log.warning(
+        "rotated token not stored: %s",
+        "the account was disconnected or authorized anew" if gone else "another is",
+        extra=extra,
+    )
+    refresher.hooks(RefreshConflict(*key, "dropped" if gone else "adopted"))
+    if gone:
+        _revoke(account, rotation.token)
+    return None
+
+
+def _revoke(account: AccountTokens, token: Token) -> None:
+    """Rule 14, best effort: a grant that nobody holds any more should not live on."""
+    refresher, provider = account.refresher, account.registration.provider
+    if provider.revoke is None or token.refresh_token is None:
+        return
+    refresher.spawn(
+        account.key,
+        refresher.endpoint.ask(
+            account.registration,
+            Revocation(token.refresh_token),
+            total=refresher.timing.deadline,
+            connect=refresher.timing.connect,
+        ),
+        "revoke",
+    )
+
+
+def _serve_unsaved(
+    account: AccountTokens,
+    store: TokenStore,
+    rotation: Rotation,
+    spent: TokenRecord,
+    error: StoreError,
+) -> Landing:
+    from everbearer.refresh._flight import Landing  # noqa: PLC0415 - they call us
+
+    key = account.key
+    _log.error(
+        "rotated token could not be stored and lives in this process only: %s",
+        error,
+        extra={"provider": key.provider, "account": key.account},
+    )
+    account.refresher.hooks(SaveFailed(*key, attempts=1))
+    account.adopt(
+        evolve(
+            spent,
+            version=spent.version + 1,
+            token=rotation.token,
+            minted_at=account.refresher.store_now(),
+            standing=Standing.CONNECTED,
+            lease=None,
+            intent=None,
+        ),
+        unsaved=True,
+    )
+    account.refresher.spawn(
+        key, _save_until_stored(account, store, rotation), "save-again"
+    )
+    return Landing(rotation.token.access_token)
+
+
+async def _save_until_stored(
+    account: AccountTokens, store: TokenStore, rotation: Rotation
+) -> None:
+    """Try until the store answers; pauses stay below everybody's grace (rule 5)."""
+    pause, attempts = _FIRST_PAUSE, 1
+    longest = account.refresher.timing.grace / 2
+    while True:
+        await asyncio.sleep(pause)
+        attempts += 1
+        try:
+            replaced = await store.replace(account.key, rotation)
+        except StoreError:
+            account.refresher.hooks(SaveFailed(*account.key, attempts=attempts))
+            pause = min(pause * 2, longest)
+            continue
+        account.refresher.learn_store_clock(replaced.now)
+        account.saved()
+        _landed(
+            account,
+            replaced,
+            rotation,
+            account.refresher.clock.elapsed(),
+            late=True,
+        )
+        return

@@ -1,0 +1,39 @@
+"""HOW a token is asked for: grants as values, requests and answers as pure functions."""
+
+from everbearer.token_endpoint._endpoint import TokenEndpoint
+from everbearer.token_endpoint._grant import CodeGrant, Grant, RefreshGrant, Revocation
+from everbearer.token_endpoint._outcome import (
+    Ambiguous,
+    Granted,
+    Misconfigured,
+    NotSent,
+    Outcome,
+    OutcomeKind,
+    Refused,
+    Throttled,
+    TooEarly,
+    Unrecognised,
+)
+from everbearer.token_endpoint._request import TokenRequest, token_request
+from everbearer.token_endpoint._response import classify
+
+__all__ = [
+    "Ambiguous",
+    "CodeGrant",
+    "Grant",
+    "Granted",
+    "Misconfigured",
+    "NotSent",
+    "Outcome",
+    "OutcomeKind",
+    "RefreshGrant",
+    "Refused",
+    "Revocation",
+    "Throttled",
+    "TokenEndpoint",
+    "TokenRequest",
+    "TooEarly",
+    "Unrecognised",
+    "classify",
+    "token_request",
+]

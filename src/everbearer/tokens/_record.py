@@ -1,0 +1,183 @@
+"""The record of one account: what a store keeps, and all that a refresh decides by.
+
+Instants here are seconds since the epoch.  Those of leases and intents are the
+store's clock, so that hosts with different clocks agree about them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from attrs import frozen
+
+from everbearer._redact import fingerprint
+
+if TYPE_CHECKING:
+    from everbearer.errors import Reason
+    from everbearer.tokens._token import Token
+
+__all__ = [
+    "AccountKey",
+    "BackOff",
+    "BackOffKind",
+    "Intent",
+    "Lease",
+    "Standing",
+    "TokenRecord",
+]
+
+
+class AccountKey(NamedTuple):
+    """One user's authorization: the registration's name and the account id."""
+
+    provider: str
+    account: str
+
+
+class Standing(StrEnum):
+    """Whether an account can be used without its user."""
+
+    CONNECTED = "connected"
+    NEEDS_AUTHORIZATION = "needs_authorization"
+
+
+class BackOffKind(StrEnum):
+    """Why the token endpoint is left alone for a while."""
+
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    MISCONFIGURED = "misconfigured"
+    TOO_EARLY = "too_early"
+    UNRECOGNISED = "unrecognised"
+
+
+@frozen
+class Lease:
+    """The exclusive right to refresh, with a deadline.
+
+    Attributes:
+        id: Random for each flight, never for a process (PROTOCOL.md rule 7).
+
+        holder: Which process, for people.
+
+        until: End of the term, by the store's clock.
+    """
+
+    id: str
+    holder: str
+    until: float
+
+
+@frozen
+class Intent:
+    """The refresh token with *fingerprint* is about to be, or was, spent (rule 1).
+
+    Attributes:
+        fingerprint: Of the refresh token.
+
+        first_sent_at, last_sent_at: By the store's clock.
+
+        flights: The lease ids of every flight that may have sent it.
+
+        holder: The process of the last of them, for people.
+    """
+
+    fingerprint: str
+    first_sent_at: float
+    last_sent_at: float
+    flights: tuple[str, ...]
+    holder: str
+
+
+@frozen
+class BackOff:
+    """A remembered failure: no attempt before *until*.
+
+    Attributes:
+        kind: Which failure.
+
+        until: By the store's clock.
+
+        fingerprint: What it is keyed to: the refresh token's, or the registration's
+            credential's for MISCONFIGURED, or "" for a throttle, which counts for the
+            account whatever its token (rule 16).
+
+        attempts: How many in a row, for the doubling.
+
+        first_at: When the first of them failed.
+
+        message: What callers are told, without secrets.
+    """
+
+    kind: BackOffKind
+    until: float
+    fingerprint: str
+    attempts: int
+    first_at: float
+    message: str
+
+
+@frozen
+class TokenRecord:
+    """All that is known of one account.
+
+    Attributes:
+        key: Provider and account.
+
+        incarnation: Random for each authorization, so that versions never start
+            again after a disconnect (rule 13).
+
+        version: Moves when the token changes and only then (rule 12).
+
+        token: The current token.
+
+        minted_at: When it was issued, by the clock that stored it.
+
+        standing, reason, since, detail: Whether the user must act, why, since when,
+            and a sentence for people.
+
+        client_id, token_origin: The registration that the grant was made with.
+
+        lease, intent: See there.
+
+        back_off: Keyed to the refresh token or the credential.
+
+        throttle: Keyed to the account.
+
+        rejections: How many tokens in a row were rejected before any was accepted
+            (rule 20).
+
+        known: Fingerprints of the refresh tokens that authorizations of this account
+            came with, so that an old one offered again is not taken for news.
+    """
+
+    key: AccountKey
+    incarnation: str
+    version: int
+    token: Token
+    minted_at: float
+    standing: Standing = Standing.CONNECTED
+    reason: Reason | None = None
+    since: float | None = None
+    detail: str = ""
+    client_id: str = ""
+    token_origin: str = ""
+    lease: Lease | None = None
+    intent: Intent | None = None
+    back_off: BackOff | None = None
+    throttle: BackOff | None = None
+    rejections: int = 0
+    known: tuple[str, ...] = ()
+
+    @property
+    def refresh_fingerprint(self) -> str:
+        """Name of the refresh token that a flight would spend now."""
+        return fingerprint(self.token.refresh_token)
+
+    @property
+    def live_intent(self) -> Intent | None:
+        """The intent, if it is about the current refresh token (rule 1)."""
+        if self.intent and self.intent.fingerprint == self.refresh_fingerprint:
+            return self.intent
+        return None
