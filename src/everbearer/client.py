@@ -78,7 +78,8 @@ class _Http:
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=self._given.trust_env,
-                **session_proxy(self._given),
+                proxy=getattr(self._given, "_default_proxy", None),
+                proxy_auth=getattr(self._given, "_default_proxy_auth", None),
             )
             return
         # Cookies are one jar per session, and this one serves many accounts.
@@ -396,11 +397,3 @@ def _by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration
     if not named:
         raise ConfigurationError("Client needs at least one Registration")
     return named
-
-
-def session_proxy(session: aiohttp.ClientSession) -> dict[str, object]:
-    """The proxy settings of a caller's session, which have no public attribute."""
-    return {
-        "proxy": getattr(session, "_default_proxy", None),
-        "proxy_auth": getattr(session, "_default_proxy_auth", None),
-    }

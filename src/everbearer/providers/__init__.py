@@ -13,6 +13,7 @@ from everbearer.providers._description import (
     TokenCall,
     TokenVerdict,
     Verdict,
+    check_base_url,
 )
 from everbearer.providers._registration import Registration
 from everbearer.providers._standard import standard_provider
@@ -33,5 +34,6 @@ __all__ = [
     "TokenCall",
     "TokenVerdict",
     "Verdict",
+    "check_base_url",
     "standard_provider",
 ]

@@ -15,13 +15,13 @@ from everbearer.events import (
     SavedLate,
     SaveFailed,
 )
+from everbearer.refresh._attempt import Landing
 from everbearer.stores import Replacement, Rotation
 from everbearer.token_endpoint import Revocation
 from everbearer.tokens import Standing
 
 if TYPE_CHECKING:
     from everbearer.refresh._account import AccountTokens
-    from everbearer.refresh._flight import Landing
     from everbearer.stores import Replaced, TokenStore
     from everbearer.tokens import Token, TokenRecord
 
@@ -81,8 +81,6 @@ def _landed(
     *,
     late: bool,
 ) -> Landing | None:
-    from everbearer.refresh._flight import Landing  # noqa: PLC0415 - they call us
-
     refresher, key = account.refresher, account.key
     extra = {"provider": key.provider, "account": key.account}
     record = replaced.record
@@ -132,8 +130,6 @@ def _serve_unsaved(
     spent: TokenRecord,
     error: StoreError,
 ) -> Landing:
-    from everbearer.refresh._flight import Landing  # noqa: PLC0415 - they call us
-
     key = account.key
     _log.error(
         "rotated token could not be stored and lives in this process only: %s",

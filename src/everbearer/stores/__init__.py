@@ -1,5 +1,6 @@
 """WHERE records live: one protocol, and a back end for each kind of place."""
 
+from everbearer.stores._open import open_store
 from everbearer.stores._protocol import TakenAuthorization, TokenStore
 from everbearer.stores._transitions import (
     Acquired,
@@ -12,10 +13,15 @@ from everbearer.stores._transitions import (
     Rotation,
     Settlement,
 )
+from everbearer.stores.keyring import Keyring
+from everbearer.stores.memory import MemoryStore
+from everbearer.stores.sqlite import SqliteStore
 
 __all__ = [
     "Acquired",
     "Asked",
+    "Keyring",
+    "MemoryStore",
     "NewGrant",
     "Refusal",
     "Released",
@@ -23,6 +29,8 @@ __all__ = [
     "Replacement",
     "Rotation",
     "Settlement",
+    "SqliteStore",
     "TakenAuthorization",
     "TokenStore",
+    "open_store",
 ]

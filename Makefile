@@ -1,0 +1,89 @@
+# With nothing but make and Python >= 3.11, every target sets itself up.
+#
+#   make demo PYTHON=python3.12       another Python
+#   make test AIOHTTP=3.12.15         another aiohttp than the pinned one
+#   make test WHEEL=dist/x.whl        a built wheel instead of the working tree
+#   make test ARGS="-k lease -x"      arguments for pytest
+#
+# A virtual environment holds one combination; give the others a VENV of their own.
+
+VENV ?= .venv
+AIOHTTP ?=
+WHEEL ?=
+ARGS ?=
+
+# Python's own name, then newest first: the first that runs and is >= 3.11.
+CANDIDATES = python3 python3.14 python3.13 python3.12 python3.11
+ifndef PYTHON
+PYTHON := $(shell for python in $(CANDIDATES); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo "$$python" && break; done)
+endif
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
+READY = $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types imports docs bench requirements clean
+
+help:
+	@echo "make demo | test | lint | format | types | imports | docs | bench"
+	@echo "     requirements | clean"
+
+# Installing the package last and without dependencies keeps the pinned ones.
+$(READY): requirements/dev.txt pyproject.toml $(WHEEL)
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install -r requirements/dev.txt
+ifneq ($(AIOHTTP),)
+	$(PIP) install "aiohttp==$(AIOHTTP)"
+endif
+ifneq ($(WHEEL),)
+	$(PIP) install --no-deps "$(WHEEL)"
+else
+	$(PIP) install --no-deps --no-build-isolation --editable .
+endif
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/everbearer demo $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(READY)
+	$(BIN)/python benchmarks $(ARGS)
+
+# Every dependency, for every Python >= 3.11; the file names no index address.
+requirements:
+	$(PYTHON) -m venv --clear $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip --disable-pip-version-check -qq install uv
+	sed -n '/^#/p' requirements/dev.txt > $(VENV)-uv/dev.txt
+	$(VENV)-uv/bin/uv pip compile --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --quiet \
+		--all-extras --group dev pyproject.toml >> $(VENV)-uv/dev.txt
+	mv $(VENV)-uv/dev.txt requirements/dev.txt
+	rm -rf $(VENV)-uv
+
+clean:
+	rm -rf .venv .venv-* build dist docs/_build .coverage .coverage.*
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

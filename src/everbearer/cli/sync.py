@@ -1,0 +1,109 @@
+"""``everbearer sync``: one worker of a pool that copies every account's documents."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import click
+
+from everbearer import AuthorizationRequired, Client, TemporarilyUnavailable
+from everbearer.cli._documents import Documents
+from everbearer.cli._sync_config import SyncConfig
+from everbearer.cli._unleased import UnleasedStore
+from everbearer.stores import open_store
+
+if TYPE_CHECKING:
+    from everbearer import AccountSession
+    from everbearer.stores import TokenStore
+
+__all__ = ["sync"]
+
+_log = logging.getLogger("everbearer.cli.sync")
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--worker", default=0, help="Number of this worker, from 0.")
+@click.option("--of", "workers", default=1, help="How many workers share the pages.")
+@click.option("--verbose", is_flag=True, help="Log at DEBUG.")
+def sync(config: Path, worker: int, workers: int, *, verbose: bool) -> None:
+    """Copy the documents of all connected accounts into a SQLite file.
+
+    CONFIG is a TOML file.  Page n of every account is the business of worker
+    n modulo the number of workers; pages that are in the file already are skipped,
+    so a worker that died is replaced by starting it again.
+    """
+    if not 0 <= worker < workers:
+        raise click.BadParameter("--worker counts from 0 to below --of")
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG)
+    asyncio.run(_Worker(SyncConfig.read(config), worker, workers).run())
+
+
+class _Worker:
+    def __init__(self, config: SyncConfig, number: int, of: int) -> None:
+        self._config = config
+        self._number = number
+        self._of = of
+        self._documents = Documents(config.documents)
+
+    async def run(self) -> None:
+        store: str | TokenStore = self._config.store
+        if self._config.sabotage == "lease":
+            store = UnleasedStore(open_store(self._config.store))
+        async with Client(
+            self._config.registration(), store=store, timing=self._config.timing
+        ) as client:
+            name = self._config.registration().name
+            accounts = [status.account async for status in client.accounts(name)]
+            async with asyncio.TaskGroup() as group:
+                for account in accounts:
+                    group.create_task(self._account(client.session(name, account)))
+        self._documents.close()
+
+    async def _account(self, session: AccountSession) -> None:
+        """All of this worker's pages of one account."""
+        account = session.key.account
+        for page in range(self._number, 10**9, self._of):
+            if await self._documents.has_page(account, page):
+                continue
+            items = await self._page(session, page)
+            if not items:
+                return
+            await self._documents.add(
+                account, page, [str(item[self._config.id_member]) for item in items]
+            )
+            await asyncio.sleep(self._config.pause)
+
+    async def _page(self, session: AccountSession, page: int) -> list[dict[str, Any]]:
+        """One page of documents; an empty list is the end of them.
+
+        What the SDK raises is dealt with here, as any caller would: wait where it
+        says to wait, give up where the user must act.
+        """
+        account = session.key.account
+        size = self._config.page_size
+        while True:
+            try:
+                async with session.get(
+                    self._config.path,
+                    params={"$top": size, "$skip": page * size},
+                    raise_for_status=True,
+                ) as response:
+                    answer = await response.json()
+            except TemporarilyUnavailable as wait:
+                await self._documents.note(account, "waited", str(wait))
+                await asyncio.sleep(wait.retry_after)
+            except AuthorizationRequired as required:
+                await self._documents.note(account, "needs_user", required.reason)
+                return []
+            except (aiohttp.ClientError, TimeoutError) as error:
+                _log.warning("call failed: %s", type(error).__name__)
+                await self._documents.note(account, "failed", type(error).__name__)
+                await asyncio.sleep(1.0)
+            else:
+                return list(answer[self._config.items_member])

@@ -1,0 +1,152 @@
+"""How a flight that got no token leaves the record, and what its waiters are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from everbearer._clock import instant
+from everbearer.errors import StoreError
+from everbearer.events import RefreshFailed
+from everbearer.refresh._attempt import Landing
+from everbearer.refresh._back_off import next_back_off
+from everbearer.refresh._decision import ENDINGS, Decision
+from everbearer.stores import Refusal, Replacement, Settlement
+from everbearer.tokens import BackOffKind
+
+if TYPE_CHECKING:
+    from everbearer.errors import Reason
+    from everbearer.refresh._attempt import Attempt
+    from everbearer.refresh._decision import Ending
+    from everbearer.stores import Acquired, TokenStore
+    from everbearer.token_endpoint import Outcome, Refused
+    from everbearer.tokens import BackOff, TokenRecord
+
+__all__ = ["give_back", "refuse", "settle", "why_refused"]
+
+_log = logging.getLogger("everbearer.refresh")
+
+_RELEASE_TRIES = 3
+
+
+async def give_back(
+    attempt: Attempt, store: TokenStore, settlement: Settlement
+) -> None:
+    """Release the lease; if the store fails now, it simply runs out."""
+    for number in range(1, _RELEASE_TRIES + 1):
+        try:
+            released = await store.release(attempt.key, attempt.asked, settlement)
+        except StoreError as error:
+            _log.warning(
+                "lease not given back, it runs out by itself: %s",
+                error,
+                extra=attempt.log_extra,
+            )
+            await asyncio.sleep(attempt.timing.lease / 10 * number)
+        else:
+            if released is not None:
+                attempt.refresher.learn_store_clock(released.now)
+            return
+
+
+def why_refused(
+    attempt: Attempt, decision: Decision, acquired: Acquired, outcome: Refused
+) -> tuple[Reason, str]:
+    """The reason that the user is given, and a sentence of detail."""
+    found = acquired.found
+    if decision is not Decision.SPEND and found is not None:
+        when = instant(found.first_sent_at)
+        return "rotation_lost", (
+            f"sent at {when:%Y-%m-%d %H:%M:%S}Z by {found.holder}, no answer stored"
+        )
+    ends = acquired.record.token.refresh_expires_at
+    if ends is not None and ends.timestamp() <= attempt.clock.wall():
+        return "refresh_expired", outcome.description
+    return "refused", outcome.description
+
+
+async def refuse(
+    attempt: Attempt,
+    store: TokenStore,
+    record: TokenRecord,
+    reason: Reason,
+    detail: str = "",
+) -> Landing | None:
+    """Mark *record*, unless it moved: a sibling may have won (rule 15).
+
+    Returns:
+        The landing, or None where another token is stored and must be looked at.
+    """
+    marked = await store.refuse(
+        attempt.key,
+        Refusal(
+            record.incarnation,
+            record.refresh_fingerprint,
+            reason,
+            attempt.asked.id,
+            detail,
+        ),
+    )
+    attempt.refresher.learn_store_clock(marked.now)
+    if marked.outcome in {Replacement.CONFLICT, Replacement.GONE}:
+        return None
+    if marked.outcome is Replacement.STORED:
+        attempt.refresher.hooks(RefreshFailed(*attempt.key, "refused", 0.0))
+        attempt.account.standing_changed(reason)
+    attempt.account.forget()
+    return Landing(error=attempt.account.authorization_required(marked.record))
+
+
+async def settle(
+    attempt: Attempt, store: TokenStore, outcome: Outcome, acquired: Acquired
+) -> Landing:
+    """Release, remember the failure, and use the old token while it lives."""
+    ending = ENDINGS[outcome.kind]
+    back_off = _back_off(attempt, ending, outcome, acquired.record)
+    pause = back_off.until
+    _log.info(
+        "refresh failed: %s; next attempt in %.1f s",
+        back_off.message,
+        pause,
+        extra=attempt.log_extra,
+    )
+    attempt.refresher.hooks(RefreshFailed(*attempt.key, outcome.kind.value, pause))
+    await give_back(
+        attempt,
+        store,
+        Settlement(acquired.found, restore=ending.restore, back_off=back_off),
+    )
+    if ending.back_off is BackOffKind.MISCONFIGURED:
+        attempt.refresher.break_circuit(
+            attempt.key.provider, attempt.credential, pause, back_off.message
+        )
+        return attempt.misconfigured(back_off.message)
+    token = attempt.account.current()
+    if token is not None:
+        return Landing(token, quiet=pause)
+    return attempt.unavailable(back_off.message, retry_after=pause)
+
+
+def _back_off(
+    attempt: Attempt, ending: Ending, outcome: Outcome, record: TokenRecord
+) -> BackOff:
+    """Rule 16: a throttle is the account's, the rest the token's or credential's."""
+    kind = ending.back_off
+    previous, about = record.back_off, record.refresh_fingerprint
+    if kind is BackOffKind.THROTTLED:
+        previous, about = record.throttle, ""
+    elif kind is BackOffKind.MISCONFIGURED:
+        about = attempt.credential
+    return next_back_off(
+        previous,
+        kind,
+        about=about,
+        now=attempt.refresher.store_now(),
+        first=attempt.timing.back_off,
+        retry_after=getattr(outcome, "retry_after", None),
+        message=": ".join(
+            part for part in ("token endpoint", outcome.kind, outcome.description) if part
+        ),
+        jitter=attempt.refresher.jitter(),
+    )

@@ -1,0 +1,278 @@
+"""What was issued to whom: codes, pairs of tokens, and the grants they belong to.
+
+Pure bookkeeping with a clock; no HTTP.  A *spent* refresh token is one that was
+exchanged for its successor.  Presenting it again has one of three names, and telling
+them apart is what the sandbox is for:
+
+* ``replay``: inside the window that the settings grant; answered like the first time.
+* ``last_resort``: the earlier answer is known to be in *doubt*, because a scripted
+  fault spoiled it or the client was gone before it was written.  Every doubt excuses
+  one presentation.
+* ``reuse``: everything else.  Somebody spent one token twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from everbearer.sandbox._settings import Settings
+
+__all__ = [
+    "AccessToken",
+    "Code",
+    "Grant",
+    "Grants",
+    "Pair",
+    "RefreshToken",
+    "Verdict",
+]
+
+Verdict = Literal["AccessTokenExpired", "InvalidAccessToken", "AccessTokenRevoked"]
+"""What the API may say about a token: the codes under "Error states"."""
+
+
+@define(eq=False)
+class Grant:
+    """What one user allowed one client to do in the name of one company.
+
+    Attributes:
+        ended_by: ``script``, ``reuse``, ``last_resort`` or ``code_reuse``.
+
+        expired_up_to: Access tokens up to this generation were declared expired.
+
+        invalid_up_to: And up to this one, unknown.
+    """
+
+    id: int
+    company: str
+    client_id: str
+    generation: int = 0
+    ended_by: str | None = None
+    expired_up_to: int = -1
+    invalid_up_to: int = -1
+    pair: Pair | None = field(default=None, repr=False)
+
+
+@define(eq=False)
+class AccessToken:
+    """A bearer token; *generation* counts the refreshes of its grant."""
+
+    value: str = field(repr=False)
+    grant: Grant
+    generation: int
+    expires_at: float
+    dead: bool = False
+    seen: bool = False
+
+
+@define(eq=False)
+class RefreshToken:
+    """A refresh token, single use unless the settings say that nothing rotates."""
+
+    value: str = field(repr=False)
+    grant: Grant
+    spent_at: float | None = None
+    successor: Pair | None = field(default=None, repr=False)
+    doubt: str | None = None
+
+
+@frozen(eq=False)
+class Pair:
+    """What one answer of the token endpoint hands out."""
+
+    access: AccessToken
+    refresh: RefreshToken
+    expires_in: float
+
+    @property
+    def access_token(self) -> str:
+        """The bearer token itself."""
+        return self.access.value
+
+    @property
+    def refresh_token(self) -> str:
+        """The refresh token itself."""
+        return self.refresh.value
+
+
+@define(eq=False)
+class Code:
+    """An authorization code: single use, bound to its client and redirect URI."""
+
+    value: str = field(repr=False)
+    company: str
+    client_id: str
+    redirect_uri: str
+    expires_at: float
+    grant: Grant | None = None
+
+
+class Grants:
+    """Every code, token and grant that the sandbox ever issued."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._codes: dict[str, Code] = {}
+        self._access: dict[str, AccessToken] = {}
+        self._refresh: dict[str, RefreshToken] = {}
+        self._by_company: defaultdict[str, list[Grant]] = defaultdict(list)
+
+    def __repr__(self) -> str:
+        count = sum(len(grants) for grants in self._by_company.values())
+        return f"<Grants: {count} of {len(self._by_company)} companies>"
+
+    @property
+    def companies(self) -> list[str]:
+        """Every company that has or had a grant."""
+        return list(self._by_company)
+
+    def of(self, company: str | None) -> Iterable[Grant]:
+        """The grants of *company*, newest last; of all companies if None."""
+        if company is not None:
+            return tuple(self._by_company.get(company, ()))
+        return tuple(each for some in self._by_company.values() for each in some)
+
+    def current(self, company: str) -> Pair:
+        """The newest pair of *company*'s newest grant.
+
+        Raises:
+            LookupError: The company has no grant.
+        """
+        grants = self._by_company.get(company)
+        if not grants or grants[-1].pair is None:
+            message = f"no grant of {company!r}"
+            raise LookupError(message)
+        return grants[-1].pair
+
+    def new_code(self, company: str, client_id: str, redirect_uri: str) -> str:
+        """Issue an authorization code."""
+        value = f"code-{secrets.token_urlsafe(24)}"
+        expires_at = self._clock() + self._settings.code_lifetime
+        self._codes[value] = Code(value, company, client_id, redirect_uri, expires_at)
+        return value
+
+    def code(self, value: str) -> Code | None:
+        """Find a code that was issued, used or not."""
+        return self._codes.get(value)
+
+    def redeem(self, code: Code) -> Pair | None:
+        """Exchange *code*, or return None if it is used or expired.
+
+        A used one ends the grant that came of it (RFC 6749 section 4.1.2).
+        """
+        if code.grant is not None:
+            self.end(code.grant, "code_reuse")
+            return None
+        if self._clock() >= code.expires_at:
+            return None
+        pair = self.grant(code.company, code.client_id)
+        code.grant = pair.access.grant
+        return pair
+
+    def grant(self, company: str, client_id: str) -> Pair:
+        """Make a new grant and its first pair."""
+        every = sum(len(grants) for grants in self._by_company.values())
+        grant = Grant(every + 1, company, client_id)
+        self._by_company[company].append(grant)
+        return self._mint(grant)
+
+    def refresh_token(self, value: str) -> RefreshToken | None:
+        """Find a refresh token that was issued, spent or not."""
+        return self._refresh.get(value)
+
+    def spend(self, token: RefreshToken) -> Pair:
+        """Exchange a living refresh token for the next pair."""
+        grant = token.grant
+        previous = grant.pair
+        if previous is not None:
+            # Whoever has the refresh token has seen the pair it came with.
+            previous.access.seen = True
+            previous.access.dead |= self._settings.old_access_dies
+        grant.generation += 1
+        if not self._rotates(grant.generation):
+            return self._mint(grant, token)
+        token.spent_at = self._clock()
+        token.successor = self._mint(grant)
+        return token.successor
+
+    def in_window(self, token: RefreshToken) -> bool:
+        """Whether a spent *token* is still answered."""
+        pair, spent_at = token.successor, token.spent_at
+        if pair is None or spent_at is None or pair.refresh.spent_at is not None:
+            return False
+        if self._settings.replay_until_used and pair.access.seen:
+            return False
+        return self._clock() < spent_at + self._settings.replay_window
+
+    def replay(self, token: RefreshToken) -> Pair:
+        """Answer a spent *token* once more, by the settings."""
+        pair = token.successor
+        assert pair is not None  # noqa: S101 - in_window() was asked first
+        if self._settings.replay_answer == "same":
+            return pair
+        pair.access.dead = True
+        pair.refresh.spent_at = token.spent_at
+        token.grant.generation += 1
+        token.successor = self._mint(token.grant)
+        return token.successor
+
+    def judge(self, header: str | None) -> tuple[AccessToken | None, Verdict | None]:
+        """Look at an Authorization header: the token it names, and what is wrong."""
+        scheme, _, value = (header or "").partition(" ")
+        token = self._access.get(value) if scheme.lower() == "bearer" else None
+        if token is None:
+            return None, "InvalidAccessToken"
+        if token.grant.ended_by is not None:
+            return token, "AccessTokenRevoked"
+        if token.dead or token.generation <= token.grant.invalid_up_to:
+            return token, "InvalidAccessToken"
+        declared = token.generation <= token.grant.expired_up_to
+        if declared or self._clock() >= token.expires_at:
+            return token, "AccessTokenExpired"
+        token.seen = True
+        return token, None
+
+    def end(self, grant: Grant, cause: str) -> bool:
+        """End *grant* and all its tokens; False if it had ended before."""
+        if grant.ended_by is not None:
+            return False
+        grant.ended_by = cause
+        return True
+
+    def expire(self, company: str | None) -> None:
+        """Let the access tokens of *company* (None: of all) be expired from now on."""
+        for grant in self.of(company):
+            grant.expired_up_to = grant.generation
+
+    def invalidate(self, company: str | None) -> None:
+        """Let the access tokens of *company* (None: of all) be unknown from now on."""
+        for grant in self.of(company):
+            grant.invalid_up_to = grant.generation
+
+    def _rotates(self, generation: int) -> bool:
+        rotation = self._settings.rotation
+        if rotation == "sometimes":
+            return generation % 2 == 0
+        return rotation == "every_use"
+
+    def _mint(self, grant: Grant, keep: RefreshToken | None = None) -> Pair:
+        lifetime = self._settings.access_lifetime
+        access = AccessToken(
+            f"access-{secrets.token_urlsafe(32)}",
+            grant,
+            grant.generation,
+            self._clock() + lifetime,
+        )
+        refresh = keep or RefreshToken(f"refresh-{secrets.token_urlsafe(32)}", grant)
+        self._access[access.value] = access
+        self._refresh[refresh.value] = refresh
+        grant.pair = Pair(access, refresh, lifetime)
+        return grant.pair

@@ -1,0 +1,131 @@
+"""How the emulated provider behaves; every field may be changed while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import asdict, define, field, fields, setters
+from attrs.validators import and_, ge, in_, instance_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ReplayAnswer", "Rotation", "Settings"]
+
+Rotation = Literal["every_use", "sometimes", "never"]
+"""Whether a refresh replaces the refresh token too; ``sometimes`` is every second."""
+
+ReplayAnswer = Literal["same", "new"]
+"""What a spent refresh token gets inside the replay window."""
+
+_NUMBER = instance_of((int, float))
+_SECONDS = and_(_NUMBER, ge(0))
+_COUNT = and_(instance_of(int), ge(0))
+_TEXT = instance_of(str)
+_FLAG = instance_of(bool)
+_TEXTS = instance_of((tuple, list))
+
+
+@define(kw_only=True, on_setattr=setters.validate)
+class Settings:
+    """What the sandbox does when no fault is scripted.
+
+    Attributes:
+        client_id: Of the client that the integrator asked the provider for.
+
+        client_secret: Its secret.
+
+        other_clients: Secrets of further clients, by id.  A token belongs to the
+            client that it was issued to.
+
+        redirect_uris: Where a login may return to.  Loopback always may; a trailing
+            ``*`` is the wildcard that the provider's document speaks of.
+
+        default_company: Whose grant it is when the page leaves the company empty.
+
+        access_lifetime: Seconds an access token lives; also ``expires_in``.
+
+        code_lifetime: Seconds an authorization code lives.
+
+        rotation: Of refresh tokens.
+
+        replay_window: Seconds in which a spent refresh token is answered once more.
+
+        replay_answer: The pair already given, or a new one that ends it.
+
+        replay_until_used: The window also closes at the first use of the new pair.
+
+        reuse_revokes: A spent refresh token ends its whole grant (RFC 9700 4.14.2).
+
+        old_access_dies: A refresh ends the access token before it.
+
+        orders_per_account: How many orders each company has.
+
+        token_delay: Seconds before the token endpoint answers.
+
+        api_delay: Seconds before the API answers.
+
+        refusal_status: Status of the API's token errors; the document gives none.
+
+        refusal_size: Bytes up to which those errors are padded.
+
+        early_refusals: Refuse a token before the request's body has been read.
+    """
+
+    client_id: str = field(default="sandbox-client", validator=_TEXT)
+    client_secret: str = field(default="sandbox-secret", validator=_TEXT, repr=False)
+    other_clients: Mapping[str, str] = field(factory=dict, repr=False)
+    redirect_uris: tuple[str, ...] = field(
+        default=("https://app.example/callback",), validator=_TEXTS
+    )
+    default_company: str = field(default="Acme", validator=_TEXT)
+    access_lifetime: float = field(default=3600.0, validator=_NUMBER)
+    code_lifetime: float = field(default=600.0, validator=_SECONDS)
+    rotation: Rotation = field(
+        default="every_use", validator=in_(("every_use", "sometimes", "never"))
+    )
+    replay_window: float = field(default=0.0, validator=_SECONDS)
+    replay_answer: ReplayAnswer = field(
+        default="same", validator=in_(("same", "new"))
+    )
+    replay_until_used: bool = field(default=False, validator=_FLAG)
+    reuse_revokes: bool = field(default=True, validator=_FLAG)
+    old_access_dies: bool = field(default=False, validator=_FLAG)
+    orders_per_account: int = field(default=0, validator=_COUNT)
+    token_delay: float = field(default=0.0, validator=_SECONDS)
+    api_delay: float = field(default=0.0, validator=_SECONDS)
+    refusal_status: int = field(default=401, validator=and_(_COUNT, ge(400)))
+    refusal_size: int = field(default=0, validator=_COUNT)
+    early_refusals: bool = field(default=False, validator=_FLAG)
+
+    def change(self, changes: Mapping[str, object]) -> None:
+        """Change several fields, all or none.
+
+        Raises:
+            AttributeError: There is no such field.
+
+            TypeError: A value of the wrong kind.
+
+            ValueError: A value out of range.
+        """
+        known = {each.name: each for each in fields(type(self))}
+        for name, value in changes.items():
+            if name not in known:
+                message = f"the sandbox has no setting {name!r}; it has {sorted(known)}"
+                raise AttributeError(message)
+            check = known[name].validator
+            if check is not None:
+                check(self, known[name], value)
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def client(self, client_id: str) -> str | None:
+        """The secret of *client_id*, or None if there is no such client."""
+        if client_id == self.client_id:
+            return self.client_secret
+        return self.other_clients.get(client_id)
+
+    def public(self) -> dict[str, Any]:
+        """Every field that is no secret, ready for JSON."""
+        hidden = {"client_secret", "other_clients"}
+        return asdict(self, filter=lambda at, _: at.name not in hidden)

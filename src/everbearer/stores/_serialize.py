@@ -1,0 +1,253 @@
+"""How a record is written: plain columns to look things up by, and a sealed rest.
+
+This is the edge: the models in `everbearer.tokens` do not know how they are written.
+The schema only ever grows.  A newer release may add columns, which are left alone
+here, and members of the sealed JSON, which `unknown` carries along.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+import cattrs
+from attrs import asdict, frozen
+
+from everbearer._clock import instant, seconds
+from everbearer.errors import ConfigurationError, Reason, StoreError
+from everbearer.tokens import (
+    AccountKey,
+    BackOff,
+    BackOffKind,
+    Intent,
+    Lease,
+    PendingAuthorization,
+    Standing,
+    Token,
+    TokenRecord,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "Stored",
+    "dump_pending",
+    "dump_record",
+    "dump_secret",
+    "parse_pending",
+    "parse_record",
+]
+
+_T = TypeVar("_T")
+
+# Member of the record, and the type of what its columns say when they say anything.
+_GROUPS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("lease", Lease),
+    ("intent", Intent),
+    ("back_off", BackOff),
+    ("throttle", BackOff),
+)
+_PLAIN: Final = (
+    "incarnation",
+    "version",
+    "minted_at",
+    "standing",
+    "reason",
+    "since",
+    "detail",
+    "client_id",
+    "token_origin",
+    "rejections",
+)
+
+
+@frozen(repr=False)
+class _Secret:
+    """The sealed part of a record."""
+
+    access_token: str | None = None
+    refresh_token: str | None = None
+    scope: str | None = None
+    extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
+
+
+@frozen(repr=False)
+class _PendingSecret:
+    """The sealed part of a pending authorization."""
+
+    redirect_uri: str | None = None
+    code_verifier: str | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@frozen(repr=False)
+class Stored:
+    """A record as read.
+
+    Attributes:
+        record: The model.
+
+        unknown: Members of the sealed JSON that this release does not know.
+    """
+
+    record: TokenRecord
+    unknown: Mapping[str, Any]
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    # A kind that a newer release remembers a failure by still means: not now.
+    converter.register_structure_hook(
+        BackOffKind,
+        lambda value, _: (
+            BackOffKind(value) if value in set(BackOffKind) else BackOffKind.UNAVAILABLE
+        ),
+    )
+    return converter
+
+
+_edge: Final = _converter()
+
+
+def dump_record(record: TokenRecord) -> dict[str, Any]:
+    """The plain columns of *record*: all but the secrets."""
+    columns: dict[str, Any] = {
+        "provider": record.key.provider,
+        "account": record.key.account,
+        "expires_at": seconds(record.token.expires_at),
+        "refresh_expires_at": seconds(record.token.refresh_expires_at),
+        "known": json.dumps(record.known),
+    }
+    columns |= {name: getattr(record, name) for name in _PLAIN}
+    for group, model in _GROUPS:
+        value = getattr(record, group)
+        members = asdict(value) if value else dict.fromkeys(_members(model))
+        for name, member in members.items():
+            columns[f"{group}_{name}"] = (
+                json.dumps(member) if isinstance(member, tuple) else member
+            )
+    return columns
+
+
+def dump_secret(token: Token, unknown: Mapping[str, Any]) -> bytes:
+    """The part of *token* that is sealed, with the *unknown* members it was read with.
+
+    Raises:
+        ConfigurationError: ``extra`` holds what JSON cannot say.
+    """
+    return _dumped(
+        {
+            **unknown,
+            "access_token": token.access_token,
+            "refresh_token": token.refresh_token,
+            "scope": token.scope,
+            "extra": dict(token.extra),
+        }
+    )
+
+
+def parse_record(row: Mapping[str, Any], plain: bytes) -> Stored:
+    """Put a record together from its columns and what was sealed.
+
+    Raises:
+        StoreError: They make no sense.
+    """
+    key = AccountKey(row["provider"], row["account"])
+    try:
+        members = json.loads(plain)
+        secret = _edge.structure(members, _Secret)
+        columns: dict[str, Any] = {name: row[name] for name in _PLAIN}
+        columns |= {name: parse(row[name]) for name, parse in _ENUMS.items()}
+        columns |= {group: _group(row, group, model) for group, model in _GROUPS}
+        columns["known"] = tuple(json.loads(row["known"]))
+        columns["token"] = Token(
+            **_shallow(secret),
+            expires_at=instant(row["expires_at"]),
+            refresh_expires_at=instant(row["refresh_expires_at"]),
+        )
+        record = TokenRecord(key=key, **columns)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _nonsense(key, error) from None
+    known = set(_members(_Secret))
+    return Stored(record, {k: v for k, v in members.items() if k not in known})
+
+
+def dump_pending(pending: PendingAuthorization) -> bytes:
+    """The part of *pending* that is sealed; the rest are columns."""
+    return _dumped(
+        {
+            "redirect_uri": pending.redirect_uri,
+            "code_verifier": pending.code_verifier,
+            "scopes": pending.scopes,
+        }
+    )
+
+
+def parse_pending(row: Mapping[str, Any], plain: bytes) -> PendingAuthorization:
+    """Put a pending authorization together again.
+
+    Raises:
+        StoreError: It makes no sense.
+    """
+    key = AccountKey(row["provider"], row["account"])
+    try:
+        secret = _edge.structure(json.loads(plain), _PendingSecret)
+        return PendingAuthorization(
+            state_fingerprint=row["state_fingerprint"],
+            key=key,
+            expires_at=row["expires_at"],
+            **_shallow(secret),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise _nonsense(key, error) from None
+
+
+def _reason(value: str | None) -> Reason | None:
+    # A reason that only a newer release knows still needs the user.
+    if value is None:
+        return None
+    return value if value in get_args(Reason) else "refused"  # type: ignore[return-value]
+
+
+_ENUMS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "standing": Standing,
+    "reason": _reason,
+}
+
+
+def _group(row: Mapping[str, Any], group: str, model: type[_T]) -> _T | None:
+    members = {name: row[f"{group}_{name}"] for name in _members(model)}
+    if all(value is None for value in members.values()):
+        return None
+    if "flights" in members:
+        members["flights"] = json.loads(members["flights"])
+    return _edge.structure(members, model)
+
+
+def _members(model: type) -> tuple[str, ...]:
+    return tuple(field.name for field in model.__attrs_attrs__)  # type: ignore[attr-defined]
+
+
+def _shallow(secret: object) -> dict[str, Any]:
+    return {name: getattr(secret, name) for name in _members(type(secret))}
+
+
+def _dumped(members: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(members, separators=(",", ":")).encode()
+    except (TypeError, ValueError):
+        # `from None`: the original error may print a secret.
+        raise ConfigurationError(
+            "a Token's extra may hold only what JSON can say: text, numbers, "
+            "booleans, None, lists and string-keyed mappings of them"
+        ) from None
+
+
+def _nonsense(key: AccountKey, error: Exception) -> StoreError:
+    # The error's own text may print a secret: its type has to do.
+    return StoreError(
+        f"the record of account {key.account!r} at {key.provider!r} makes no sense "
+        f"({type(error).__name__}): upgrade if a newer release wrote it, or restore "
+        "it from a backup"
+    )

@@ -1,0 +1,73 @@
+"""Who waits for a record to change, and what counts as a change."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from everbearer.tokens import AccountKey, TokenRecord
+
+__all__ = ["Mark", "Wakeups", "mark_of"]
+
+
+class Mark(NamedTuple):
+    """What somebody who waits for a record cares about, cheap to read.
+
+    The end of a lease's term is not in it: a holder renews all the time.
+    """
+
+    incarnation: str
+    version: int
+    lease_id: str | None
+    standing: str
+
+
+def mark_of(record: TokenRecord | None) -> Mark | None:
+    """The mark of *record*; None if there is none."""
+    if record is None:
+        return None
+    return Mark(
+        record.incarnation,
+        record.version,
+        record.lease.id if record.lease else None,
+        record.standing.value,
+    )
+
+
+class Wakeups:
+    """Events by account, each in the loop of whoever waits for it.
+
+    Nothing in here belongs to a loop before somebody waits, and a writer in another
+    thread may wake the waiters of this one.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[
+            AccountKey, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+        ] = {}
+
+    @contextmanager
+    def watching(self, key: AccountKey) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the record of *key* was written."""
+        waiter = asyncio.get_running_loop(), asyncio.Event()
+        self._waiting.setdefault(key, set()).add(waiter)
+        try:
+            yield waiter[1]
+        finally:
+            waiting = self._waiting[key]
+            waiting.discard(waiter)
+            if not waiting:
+                del self._waiting[key]
+
+    def wake(self, key: AccountKey) -> None:
+        """Wake all that wait for *key*, in their own loops."""
+        for loop, event in tuple(self._waiting.get(key, ())):
+            # A loop that was closed meanwhile has nobody left to wake.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(event.set)

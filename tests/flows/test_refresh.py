@@ -1,0 +1,461 @@
+"""The refresh transaction against a provider with single-use refresh tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from everbearer import (
+    AuthorizationRequired,
+    Client,
+    ConfigurationError,
+    Registration,
+    StoreError,
+    TemporarilyUnavailable,
+    Timing,
+)
+from everbearer.events import (
+    RefreshStarted,
+    RefreshSucceeded,
+    SavedLate,
+    SaveFailed,
+    StandingChanged,
+)
+from everbearer.sandbox import faults
+from everbearer.stores import MemoryStore
+from tests.flows.conftest import TIMING
+
+pytestmark = pytest.mark.asyncio
+
+
+async def whoami(client: Client, account: str = "acme", **options: object) -> str:
+    """Which company the API took the caller for."""
+    session = client.session("billit", account)
+    async with session.get(
+        "/v1/whoami", raise_for_status=True, **options
+    ) as response:
+        return (await response.json())["company"]
+
+
+async def test_ten_thousand_callers_make_one_token_request(
+    sandbox, client, connect
+) -> None:
+    """However many notice that a token has ended, it is refreshed once."""
+    await connect(expired=True)
+    session = client.session("billit", "acme")
+    tokens = await asyncio.gather(*(session.access_token() for _ in range(10_000)))
+    assert len(set(tokens)) == 1
+    assert len(sandbox.ledger.token_requests) == 1
+    assert sandbox.ledger.reuse == 0
+
+
+async def test_a_hundred_calls_on_a_rejected_token_never_see_it(
+    sandbox, client, connect
+) -> None:
+    """The provider ends a token before its time: one refresh, and only 200s."""
+    await connect()
+    sandbox.script.expire_now("acme")
+    companies = await asyncio.gather(*(whoami(client) for _ in range(100)))
+    assert set(companies) == {"acme"}
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+
+
+async def test_a_bare_401_is_not_about_the_token(sandbox, client, connect) -> None:
+    """Billit's "not your order" reaches the caller and spends nothing."""
+    await connect()
+    async with client.session("billit", "acme").get("/v1/forbidden") as response:
+        assert response.status == 401
+    assert sandbox.ledger.refreshes == 0
+
+
+async def test_a_revoked_grant_asks_for_its_user_once(
+    sandbox, client, connect, caplog
+) -> None:
+    """No token request, a typed error for every call, and one WARNING."""
+    await connect()
+    sandbox.script.revoke("acme")
+    with caplog.at_level(logging.DEBUG, "everbearer"):
+        for _ in range(5):
+            with pytest.raises(AuthorizationRequired) as caught:
+                await whoami(client)
+    assert caught.value.reason == "revoked"
+    assert len(sandbox.ledger.token_requests) == 0
+    warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert (warnings[0].provider, warnings[0].account) == ("billit", "acme")
+
+
+async def test_a_refresh_that_worked_is_debug(sandbox, client, connect, caplog) -> None:
+    """Fifty thousand accounts that refresh every hour are no news."""
+    await connect(expired=True)
+    with caplog.at_level(logging.DEBUG, "everbearer"):
+        await whoami(client)
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+
+
+async def test_a_refused_refresh_marks_the_account(
+    sandbox, client, connect, events
+) -> None:
+    """invalid_grant: AuthorizationRequired, remembered, and no second request."""
+    await connect(expired=True)
+    sandbox.script.revoke("acme")
+    for _ in range(3):
+        with pytest.raises(AuthorizationRequired) as caught:
+            await whoami(client)
+        assert caught.value.reason == "refused"
+    assert len(sandbox.ledger.token_requests) == 1
+    assert [e.reason for e in events if isinstance(e, StandingChanged)] == ["refused"]
+
+
+async def test_a_cancelled_leader_leaves_and_the_flight_goes_on(
+    sandbox, client, connect, store
+) -> None:
+    """The caller that began the refresh is cancelled: it is stored, others served."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.1
+    leader = asyncio.create_task(whoami(client))
+    while not sandbox.ledger.token_requests and not leader.done():
+        await asyncio.sleep(0.01)
+        if sandbox.ledger.max_concurrency:
+            break
+    follower = asyncio.create_task(whoami(client))
+    await asyncio.sleep(0)
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    assert await follower == "acme"
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.lost_grants == 0
+
+
+async def test_a_callers_timeout_does_not_touch_the_flight(
+    sandbox, client, connect
+) -> None:
+    """A ClientTimeout strikes its caller alone; the rotation is stored."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.3
+    with pytest.raises(TimeoutError):
+        await whoami(client, timeout=aiohttp.ClientTimeout(total=0.05))
+    assert await whoami(client) == "acme"
+    assert sandbox.ledger.refreshes == 1
+
+
+async def test_closing_waits_for_the_flight(
+    sandbox, registration, store, connect, client
+) -> None:
+    """A Client closed by its ``async with`` in mid-refresh has stored the rotation."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.2
+    async with Client(registration, store=store, timing=TIMING) as short:
+        caller = asyncio.create_task(whoami(short))
+        while not sandbox.ledger.max_concurrency:
+            await asyncio.sleep(0.01)
+        caller.cancel()
+    async with Client(registration, store=store, timing=TIMING) as later:
+        assert await whoami(later) == "acme"
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+
+
+async def test_an_answer_after_three_lease_terms_is_not_lost(
+    sandbox, registration, connect, client, store
+) -> None:
+    """The lease is renewed while the request is out."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.5
+    timing = Timing(lease=0.15, deadline=2, linger=2, grace=0.3, back_off=0.1)
+    async with (
+        Client(registration, store=store, timing=timing) as one,
+        Client(registration, store=store, timing=timing) as two,
+    ):
+        assert await asyncio.gather(whoami(one), whoami(two)) == ["acme", "acme"]
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+
+
+async def test_an_answer_after_the_deadline_is_saved(
+    sandbox, client, connect, events
+) -> None:
+    """Rule 11: waiters are freed at D, and what comes until X is kept."""
+    await connect(expired=True)
+    sandbox.script.add(faults.slow(1.5, rotates="before"))
+    timing_total = TIMING.connect + TIMING.linger
+    assert timing_total > 1.5 > TIMING.deadline
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        await whoami(client)
+    assert caught.value.retry_after > 0
+    while not any(isinstance(event, SavedLate) for event in events):
+        await asyncio.sleep(0.05)
+    assert await whoami(client) == "acme"
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+    assert sandbox.ledger.lost_grants == 0
+
+
+async def test_two_clients_on_one_store_behave_as_one(
+    sandbox, registration, store, connect, client
+) -> None:
+    """The lease is the store's: two holders of the account, one refresh."""
+    await connect(expired=True)
+    async with Client(registration, store=store, timing=TIMING) as other:
+        calls = [whoami(one) for one in (client, other) for _ in range(20)]
+        assert set(await asyncio.gather(*calls)) == {"acme"}
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+
+
+async def test_a_lost_answer_is_presented_once_more_at_the_end(
+    sandbox, client, connect, events
+) -> None:
+    """Rule 4c: nothing is left to lose; then the user is told when and by whom."""
+    await connect(expired=True)
+    sandbox.script.add(faults.rotate_and_drop())
+    with pytest.raises(TemporarilyUnavailable):
+        await whoami(client)
+    for _ in range(50):
+        try:
+            await whoami(client)
+        except TemporarilyUnavailable as wait:
+            await asyncio.sleep(wait.retry_after)
+        except AuthorizationRequired as required:
+            error = required
+            break
+    assert error.reason == "rotation_lost"
+    assert client._refresher.holder in str(error)  # noqa: SLF001 - names the holder
+    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
+    assert started == ["spend", "last_resort"]
+    assert sandbox.ledger.reuse == 0
+    assert sandbox.ledger.last_resort == 1
+
+
+async def test_a_lost_answer_costs_nothing_inside_a_replay_window(
+    sandbox, store, connect, client, provider, events
+) -> None:
+    """Rule 18: where the provider declares a window, the lost answer is fetched."""
+    from attrs import evolve  # noqa: PLC0415
+
+    sandbox.settings.replay_window = 60.0
+    windowed = Registration(
+        evolve(provider, replay_window=60.0),
+        sandbox.settings.client_id,
+        sandbox.settings.client_secret,
+    )
+    await connect(expired=True)
+    sandbox.script.add(faults.rotate_and_drop())
+    async with Client(
+        windowed, store=store, timing=TIMING, hooks=[events.append]
+    ) as patient:
+        for _ in range(50):
+            try:
+                assert await whoami(patient) == "acme"
+                break
+            except TemporarilyUnavailable as wait:
+                await asyncio.sleep(wait.retry_after)
+    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
+    assert started == ["spend", "replay"]
+    assert sandbox.ledger.reuse == 0
+    assert sandbox.ledger.lost_grants == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(faults.spell(503), id="503"),
+        pytest.param(faults.status(429, retry_after=1), id="429"),
+    ],
+)
+async def test_a_throttle_is_remembered_by_all(
+    sandbox, registration, store, connect, client, fault
+) -> None:
+    """Thousands of callers on two Clients make one attempt per back-off."""
+    await connect(expired=True)
+    sandbox.script.add(fault)
+    async with Client(registration, store=store, timing=TIMING) as other:
+        outcomes = await asyncio.gather(
+            *(whoami(one) for one in (client, other) for _ in range(100)),
+            return_exceptions=True,
+        )
+    kinds = Counter(type(outcome).__name__ for outcome in outcomes)
+    assert kinds == {"TemporarilyUnavailable": 200}
+    assert len(sandbox.ledger.token_requests) == 1
+    assert sandbox.ledger.lost_grants == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(faults.html_200(), id="html-with-200"),
+        pytest.param(faults.missing_access_token(), id="no-access-token"),
+        pytest.param(faults.huge(2_000_000), id="two-megabytes"),
+        pytest.param(faults.status(500), id="500"),
+        pytest.param(faults.drop_before(), id="dropped"),
+    ],
+)
+async def test_nonsense_leaves_the_grant_alone(
+    sandbox, client, connect, store, fault
+) -> None:
+    """An answer that makes no sense is a wait, and the stored token is untouched."""
+    token = await connect(expired=True)
+    sandbox.script.add(fault)
+    with pytest.raises(TemporarilyUnavailable):
+        await whoami(client)
+    record = await store.load(("billit", "acme"))
+    assert record.token.refresh_token == token.refresh_token
+    assert record.version == 1
+    assert record.standing.value == "connected"
+
+
+async def test_a_wrong_secret_is_nobodys_grant(sandbox, provider, store, connect) -> None:
+    """invalid_client: ConfigurationError, no account marked; a new secret clears it."""
+    wrong = Registration(provider, sandbox.settings.client_id, "not-the-secret")
+    right = Registration(
+        provider, sandbox.settings.client_id, sandbox.settings.client_secret
+    )
+    async with Client(wrong, store=store, timing=TIMING) as mistaken:
+        await connect(to=mistaken, expired=True)
+        for _ in range(5):
+            with pytest.raises(ConfigurationError, match="client_secret"):
+                await whoami(mistaken)
+    assert len(sandbox.ledger.token_requests) == 1
+    async with Client(right, store=store, timing=TIMING) as mended:
+        assert await whoami(mended) == "acme"
+
+
+async def test_another_registration_spends_nothing(
+    sandbox, provider, store, connect, client
+) -> None:
+    """A grant made with another client id is a ConfigurationError before any call."""
+    await connect(expired=True)
+    other = Registration(provider, "another-client", "s")
+    async with Client(other, store=store, timing=TIMING) as stranger:
+        with pytest.raises(ConfigurationError, match="another-client"):
+            await whoami(stranger)
+    assert not sandbox.ledger.token_requests
+
+
+async def test_unknown_accounts_were_never_connected(sandbox, client) -> None:
+    """An account without a grant is its user's move, without a call."""
+    with pytest.raises(AuthorizationRequired) as caught:
+        await whoami(client, "nobody")
+    assert caught.value.reason == "never_connected"
+
+
+async def test_disconnect_wins_over_a_flight(sandbox, client, connect) -> None:
+    """A refresh in flight does not bring a disconnected account back."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.2
+    caller = asyncio.create_task(whoami(client))
+    while not sandbox.ledger.max_concurrency:
+        await asyncio.sleep(0.01)
+    await client.disconnect("billit", "acme")
+    with pytest.raises(AuthorizationRequired) as caught:
+        await caller
+    assert caught.value.reason == "never_connected"
+
+
+async def test_adoption_wins_over_a_flight(sandbox, client, connect, store) -> None:
+    """Rules 12 and 13: a late rotation of the old grant does not overwrite the new."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.2
+    caller = asyncio.create_task(whoami(client))
+    while not sandbox.ledger.max_concurrency:
+        await asyncio.sleep(0.01)
+    adopted = await connect()
+    assert await caller == "acme"
+    record = await store.load(("billit", "acme"))
+    assert record.token.refresh_token == adopted.refresh_token
+
+
+class FlakyStore(MemoryStore):
+    """A store whose `replace` fails while *down*."""
+
+    down = False
+
+    async def replace(self, key, rotation):
+        if self.down:
+            raise StoreError("the disk is full")
+        return await super().replace(key, rotation)
+
+
+async def test_a_store_that_fails_at_the_save_loses_nothing(
+    sandbox, registration, connect, client, events
+) -> None:
+    """The token is served from memory, loudly, and stored when the store is back."""
+    store = FlakyStore()
+    async with Client(
+        registration, store=store, timing=TIMING, hooks=[events.append]
+    ) as unlucky:
+        await connect(to=unlucky, expired=True)
+        store.down = True
+        assert await whoami(unlucky) == "acme"
+        assert any(isinstance(event, SaveFailed) for event in events)
+        store.down = False
+        while not any(isinstance(event, SavedLate) for event in events):
+            await asyncio.sleep(0.01)
+    async with Client(registration, store=store, timing=TIMING) as later:
+        assert await whoami(later) == "acme"
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.reuse == 0
+
+
+class UnwritableStore(MemoryStore):
+    """A store that can be read and not written."""
+
+    async def acquire(self, key, asked):
+        raise StoreError("read-only")
+
+
+async def test_a_store_that_cannot_be_written_spends_nothing(
+    sandbox, registration, connect, client
+) -> None:
+    """The lease is the proof that the store is writable before anything is spent."""
+    async with Client(registration, store=UnwritableStore(), timing=TIMING) as unlucky:
+        await connect(to=unlucky, expired=True)
+        with pytest.raises(StoreError, match="read-only"):
+            await whoami(unlucky)
+    assert not sandbox.ledger.token_requests
+
+
+async def test_a_stale_token_is_used_while_one_flight_replaces_it(
+    sandbox, client, connect, events
+) -> None:
+    """Inside the leeway nobody waits; the refresh happens in the background."""
+    sandbox.settings.access_lifetime = 100.0
+    await connect()
+    held = client._refresher.account(("billit", "acme"))._held  # noqa: SLF001
+    held.fresh_until = 0.0
+    sandbox.settings.token_delay = 0.2
+    assert await whoami(client) == "acme"
+    assert sandbox.ledger.refreshes == 0
+    while not any(isinstance(event, RefreshSucceeded) for event in events):
+        await asyncio.sleep(0.01)
+    assert sandbox.ledger.refreshes == 1
+
+
+async def test_the_old_token_dying_at_refresh_is_never_seen(
+    sandbox, registration, store, connect, client
+) -> None:
+    """Another process rotates while a call is out: the caller sees 200."""
+    sandbox.settings.old_access_dies = True
+    await connect()
+    assert await whoami(client) == "acme"
+    async with Client(registration, store=store, timing=TIMING) as other:
+        await other.session("billit", "acme").refresh()
+        assert await whoami(client) == "acme"
+    assert sandbox.ledger.refreshes == 1
+
+
+async def test_refresh_on_demand_happens_once(sandbox, client, connect) -> None:
+    """``refresh(rejected=old)`` does nothing once *old* is no longer current."""
+    token = await connect()
+    session = client.session("billit", "acme")
+    await session.refresh(rejected=token.access_token)
+    await session.refresh(rejected=token.access_token)
+    assert sandbox.ledger.refreshes == 1
+    await session.refresh()
+    assert sandbox.ledger.refreshes == 2
