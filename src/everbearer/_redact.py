@@ -34,9 +34,12 @@ def excerpt(text: str, secrets: Iterable[str | None] = ()) -> str:
 
     Error bodies of token endpoints have been seen to echo the refresh token.
     """
-    for secret in secrets:
-        if secret and len(secret) >= _SHORTEST_SECRET:
+    # The longest first: one secret may begin with another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
+    # Hidden first, cut second: half a secret is not found, and a whole page not read.
+    text = text[: 10 * _LONGEST_EXCERPT]
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if len(text) > _LONGEST_EXCERPT:
         return text[:_LONGEST_EXCERPT] + "..."

@@ -15,24 +15,32 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from everbearer.sandbox._connection import Connection
     from everbearer.sandbox._settings import Settings
 
 __all__ = [
+    "GONE",
     "AccessToken",
     "Code",
     "Grant",
     "Grants",
     "Pair",
+    "Presentation",
     "RefreshToken",
     "Verdict",
 ]
+
+GONE: Final = "the client was gone before the answer"
+
+Presentation = Literal["first", "replay", "last_resort", "reuse"]
+"""The names above; ``first`` is a living token without a doubt on it."""
 
 Verdict = Literal["AccessTokenExpired", "InvalidAccessToken", "AccessTokenRevoked"]
 """What the API may say about a token: the codes under "Error states"."""
@@ -74,13 +82,21 @@ class AccessToken:
 
 @define(eq=False)
 class RefreshToken:
-    """A refresh token, single use unless the settings say that nothing rotates."""
+    """A refresh token, single use unless the settings say that nothing rotates.
+
+    Attributes:
+        doubt: Why the last answer may not have been read, until that has excused one
+            more presentation.
+
+        presented_on: Connections that still wait for an answer.
+    """
 
     value: str = field(repr=False)
     grant: Grant
     spent_at: float | None = None
     successor: Pair | None = field(default=None, repr=False)
     doubt: str | None = None
+    presented_on: list[Connection] = field(factory=list, repr=False)
 
 
 @frozen(eq=False)
@@ -187,6 +203,24 @@ class Grants:
     def refresh_token(self, value: str) -> RefreshToken | None:
         """Find a refresh token that was issued, spent or not."""
         return self._refresh.get(value)
+
+    def present(self, token: RefreshToken) -> tuple[Presentation, str]:
+        """Name a presentation of *token*, and the doubt that excuses it, if any.
+
+        A client that left while its answer was under way is noticed here too, because
+        the next presentation may come before that answer is ready.
+        """
+        if any(each.closed for each in token.presented_on):
+            token.doubt = token.doubt or GONE
+            token.presented_on = [x for x in token.presented_on if not x.closed]
+        doubt, token.doubt = token.doubt, None
+        spent = token.spent_at is not None
+        if spent and token.grant.ended_by is None and self.in_window(token):
+            return "replay", doubt or ""
+        # A token that never rotates may be presented as often as anyone likes.
+        if doubt is not None and (spent or self._settings.rotation != "never"):
+            return "last_resort", doubt
+        return ("reuse" if spent else "first"), ""
 
     def spend(self, token: RefreshToken) -> Pair:
         """Exchange a living refresh token for the next pair."""

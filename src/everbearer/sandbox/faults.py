@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Final, Literal, TypedDict, Unpack
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, in_, optional
 
 __all__ = [
@@ -216,9 +216,10 @@ def spell(
 
 def html_200(*, rotates: bool = False, **match: Unpack[TokenMatch]) -> Fault:
     """Answer a page of HTML with 200, as gateways do."""
-    return answer(
+    page = answer(
         _HTML, headers={"Content-Type": "text/html"}, rotates=rotates, **match
     )
+    return evolve(page, kind="html_200")
 
 
 def truncated_json(*, rotates: bool = True, **match: Unpack[TokenMatch]) -> Fault:
@@ -232,7 +233,8 @@ def truncated_json(*, rotates: bool = True, **match: Unpack[TokenMatch]) -> Faul
             cut=True,
             **match,
         )
-    return answer(b'{"token_type":"Bearer","expires_', **match)
+    half = answer(b'{"token_type":"Bearer","expires_', **match)
+    return evolve(half, kind="truncated_json")
 
 
 def slow(
@@ -282,14 +284,15 @@ def missing_access_token(
             without="access_token",
             **match,
         )
-    return answer(b'{"token_type":"Bearer","expires_in":3600}', **match)
+    rest = answer(b'{"token_type":"Bearer","expires_in":3600}', **match)
+    return evolve(rest, kind="missing_access_token")
 
 
 def error_with_200(
     code: str = "invalid_grant", **match: Unpack[TokenMatch]
 ) -> Fault:
     """Answer an RFC 6749 error with 200."""
-    return answer(json.dumps({"error": code}), **match)
+    return evolve(answer(json.dumps({"error": code}), **match), kind="error_with_200")
 
 
 def huge(size: int = 50_000_000, **match: Unpack[TokenMatch]) -> Fault:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PENDING", "TOKEN", "open_sealed", "seal"]
 
-TOKEN: Final = "token"  # noqa: S105 - a kind of record
+TOKEN: Final = "token"
 PENDING: Final = "pending authorization"
 
 _FORMAT: Final = b"\x01"

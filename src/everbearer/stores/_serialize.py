@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import cattrs
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from everbearer._clock import instant, seconds
 from everbearer.errors import ConfigurationError, Reason, StoreError
@@ -69,7 +69,7 @@ class _Secret:
     access_token: str | None = None
     refresh_token: str | None = None
     scope: str | None = None
-    extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    extra: dict[str, Any] = field(factory=dict)
 
 
 @frozen(repr=False)

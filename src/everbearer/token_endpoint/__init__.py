@@ -1,4 +1,4 @@
-"""HOW a token is asked for: grants as values, requests and answers as pure functions."""
+"""HOW a token is asked for: grants, requests and answers as values; one file posts."""
 
 from everbearer.token_endpoint._endpoint import TokenEndpoint
 from everbearer.token_endpoint._grant import CodeGrant, Grant, RefreshGrant, Revocation

@@ -1,28 +1,32 @@
 """The only file that posts to a token endpoint.
 
-Its one hard duty is to know whether the grant left this host.  The body is a payload
-of our own: until aiohttp has a connection and asks it to write, nothing of it has
-been sent, whatever fails; from then on everything that fails is ambiguous.
+Its one hard duty is to know whether the grant left this host: before that everything
+that fails is "not sent", after it everything that fails is ambiguous, and an answer
+means what `_response` says.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from aiohttp.payload import Payload
+from attrs import field, frozen
 
+from everbearer import vocabulary as v
 from everbearer._redact import excerpt
+from everbearer.token_endpoint._document import decompressed
+from everbearer.token_endpoint._grant import Revocation
+from everbearer.token_endpoint._guarded_body import GuardedBody
 from everbearer.token_endpoint._outcome import Ambiguous, NotSent
 from everbearer.token_endpoint._request import token_request
-from everbearer.token_endpoint._response import classify
+from everbearer.token_endpoint._response import classify, classify_revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.client_middlewares import ClientHandlerType
+    from aiohttp.typedefs import LooseHeaders
 
     from everbearer._clock import Clock
     from everbearer.providers import Registration
@@ -34,43 +38,47 @@ __all__ = ["TokenEndpoint"]
 
 _log = logging.getLogger("everbearer.token_endpoint")
 
-_LONGEST_ANSWER = 1024 * 1024
+_LONGEST_ANSWER: Final = 1024 * 1024
+_CHUNK: Final = 64 * 1024
+# aiohttp takes a total of 0 for "no limit".
+_SHORTEST_TOTAL: Final = 0.001
+
+# What a token request is made of.  Whatever else a session's defaults, its cookies or
+# a netrc add, such as somebody's Authorization header, is nobody's business here.
+_NEEDED: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    }
+)
 
 
-class _GuardedBody(Payload):
-    """A body that asks for leave before its first byte, and remembers having gone."""
+@frozen
+class _Answer:
+    """A complete answer, or one whose body could not be had because of *trouble*."""
 
-    def __init__(
-        self, body: bytes, leave: Callable[[], Awaitable[None]] | None, **kwargs: Any
-    ) -> None:
-        super().__init__(body, **kwargs)
-        self._size = len(body)
-        self._leave = leave
-        self.sent = False
-        self.refusal: Exception | None = None
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Never shown: it holds a grant."""
-        return ""
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        if self._leave is not None:
-            try:
-                await self._leave()
-            except Exception as refusal:
-                self.refusal = refusal
-                raise
-        self.sent = True
-        await writer.write(self._value)
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    trouble: str = ""
 
 
 class TokenEndpoint:
-    """Posts grants and sorts the answers."""
+    """Posts grants and sorts the answers.
+
+    Args:
+        http: Gives the session to post with.  It should be one of its own, without
+            default headers, cookies or middlewares, and with ``force_close``: a kept
+            connection that the server closes while it is taken from the pool makes an
+            answer ambiguous for nothing.
+
+        clock: Where lifetimes count from.
+    """
 
     def __init__(
         self, http: Callable[[], Awaitable[aiohttp.ClientSession]], clock: Clock
@@ -86,8 +94,13 @@ class TokenEndpoint:
         total: float,
         connect: float,
         before_sending: Callable[[], Awaitable[None]] | None = None,
+        account: str = "",
     ) -> Outcome:
         """Present *grant* once; no redirect is followed, nothing is repeated.
+
+        Trouble with the network is an outcome, not an exception.  When the caller is
+        cancelled the connection is closed, and if the grant was sent by then nobody
+        learns what became of it: so cancel nothing that is under way.
 
         Args:
             registration: Whose client credentials are used.
@@ -101,77 +114,137 @@ class TokenEndpoint:
             before_sending: Awaited when the connection stands and nothing is written;
                 what it raises is raised here, and nothing was sent.
 
+            account: For the log.
+
         Raises:
             ConfigurationError: The client secret cannot be had, or the provider has no
                 such call.
         """
         request = token_request(registration, grant, registration.secret())
         session = await self._http()
-        asked_at = self._clock.wall()
-        body = _GuardedBody(
-            request.body, before_sending, content_type=request.headers["Content-Type"]
+        started_at = self._clock.wall()
+        body = GuardedBody(
+            request.body,
+            before_sending,
+            self._clock,
+            content_type=request.headers["Content-Type"],
         )
+        timeout = aiohttp.ClientTimeout(
+            total=max(total, _SHORTEST_TOTAL), connect=connect, sock_connect=connect
+        )
+        answer: _Answer | None = None
+        failure: Exception | None = None
         try:
-            status, headers, answer = await self._post(
-                session, request, body, total=total, connect=connect
-            )
+            answer = await _post(session, request, body, timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if body.refusal is not None:
-                raise body.refusal from None
-            # The class and not the text: it may quote what was sent.
-            why = excerpt(type(error).__name__)
-            return Ambiguous(why) if body.sent else NotSent(why)
-        outcome = classify(
-            registration.provider,
-            status=status,
-            headers=headers,
-            body=answer,
-            asked_at=asked_at,
-            now=self._clock.wall(),
-            secrets=request.secrets,
-        )
+            failure = error
+        finally:
+            body.withdraw()
+        if body.refusal is not None:
+            raise body.refusal from None
+        if answer is None or (body.begun and not body.sent):
+            # The second: a server that answers 408 to a connection that says nothing.
+            outcome = _unanswered(body, failure, request.secrets)
+        else:
+            read = classify_revocation if isinstance(grant, Revocation) else classify
+            outcome = read(
+                registration.provider,
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
+                asked_at=started_at if body.sent_at is None else body.sent_at,
+                now=self._clock.wall(),
+                secrets=request.secrets,
+                trouble=answer.trouble,
+            )
         _log.debug(
-            "token endpoint answered %d: %s",
-            status,
+            "token endpoint: %s to a %s, HTTP status %d",
             outcome.kind,
-            extra={"provider": registration.name},
+            type(grant).__name__,
+            answer.status if answer else 0,
+            extra={"provider": registration.name, "account": account},
         )
         return outcome
 
-    async def _post(
-        self,
-        session: aiohttp.ClientSession,
-        request: TokenRequest,
-        body: _GuardedBody,
-        *,
-        total: float,
-        connect: float,
-    ) -> tuple[int, dict[str, str], bytes]:
-        timeout = aiohttp.ClientTimeout(
-            total=total, connect=connect, sock_connect=connect
-        )
-        async with session.post(
-            request.url,
-            data=body,
-            # Compressed answers could be bombs, and token answers are small.
-            headers={**request.headers, "Accept-Encoding": "identity"},
-            timeout=timeout,
-            allow_redirects=False,
-            raise_for_status=False,
-            middlewares=(),
-        ) as response:
-            answer = await _bounded(response)
-            return response.status, dict(response.headers), answer
+
+def _unanswered(
+    body: GuardedBody, failure: Exception | None, secrets: tuple[str, ...]
+) -> Outcome:
+    """Say what failed.
+
+    Only of a failed connection the text, with host and system error; other texts may
+    quote the request.
+    """
+    why = type(failure).__name__ if failure else "answered before anything was sent"
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        why = excerpt(f"{why}: {failure}", secrets)
+    return Ambiguous(f"no answer: {why}") if body.sent else NotSent(why)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """At most a mebibyte of the body; a longer one is no token response."""
+async def _post(
+    session: aiohttp.ClientSession,
+    request: TokenRequest,
+    body: GuardedBody,
+    timeout: aiohttp.ClientTimeout,
+) -> _Answer:
+    headers = {**request.headers, "Accept-Encoding": "identity"}
+    # Set by the middleware: beside a session's default auth, aiohttp refuses it here.
+    authorization = headers.pop(v.AUTHORIZATION, None)
+    async with session.post(
+        request.url,
+        data=body,
+        headers=headers,
+        timeout=timeout,
+        allow_redirects=False,
+        raise_for_status=False,
+        # Decompressed here, within bounds: a bomb must not get far.
+        auto_decompress=False,
+        # They replace the session's own.
+        middlewares=(_NothingInherited(headers, authorization),),
+    ) as response:
+        return await _read(response)
+
+
+class _NothingInherited:
+    """The one middleware that runs on a token request."""
+
+    def __init__(self, headers: LooseHeaders, authorization: str | None) -> None:
+        self._headers = headers
+        self._authorization = authorization
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        for name in {name.lower() for name in request.headers} - _NEEDED:
+            del request.headers[name]
+        request.headers.update(self._headers)
+        if self._authorization is not None:
+            request.headers[v.AUTHORIZATION] = self._authorization
+        return await handler(request)
+
+
+async def _read(response: aiohttp.ClientResponse) -> _Answer:
+    """Read the body within bounds; whatever becomes of it, let the connection go."""
+    body: bytes | None = b""
+    trouble = ""
+    try:
+        body = await _bounded(response)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        trouble = f"the answer's body broke off ({type(error).__name__})"
+    finally:
+        response.close()
+    if body is None:
+        body, trouble = b"", "the answer's body is longer than any token response"
+    return _Answer(response.status, dict(response.headers), body, trouble)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body as sent, without its content coding; None if it is too long."""
     parts, length = [], 0
-    async for part in response.content.iter_chunked(64 * 1024):
+    async for part in response.content.iter_chunked(_CHUNK):
         parts.append(part)
         length += len(part)
         if length > _LONGEST_ANSWER:
-            response.close()
-            return b""
-        await asyncio.sleep(0)
-    return b"".join(parts)
+            return None
+    codings = response.headers.get("Content-Encoding", "")
+    return decompressed(b"".join(parts), codings, _LONGEST_ANSWER)

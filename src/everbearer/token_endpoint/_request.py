@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from attrs import field, frozen
 
 from everbearer import vocabulary as v
 from everbearer.errors import ConfigurationError
+from everbearer.providers import check_base_url
 from everbearer.token_endpoint._client_authentication import credentials
 from everbearer.token_endpoint._grant import CodeGrant, RefreshGrant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from everbearer.providers import Provider, Registration, TokenCall
     from everbearer.token_endpoint._grant import Grant
@@ -27,17 +28,18 @@ class TokenRequest:
     """One POST.
 
     Attributes:
-        url: Absolute.
+        url: Absolute; https, or loopback.
 
         headers: Complete; an Authorization header only for client_secret_basic.
 
         body: Encoded parameters.
 
-        secrets: Every secret in it, to be hidden in what is printed of the answer.
+        secrets: Every secret in it, in every spelling that an answer may echo, to be
+            hidden in what is printed of that answer.
     """
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False, hash=False)
     body: bytes = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -48,21 +50,25 @@ def token_request(
     """Encode *grant* the way the registration's provider wants it.
 
     Raises:
-        ConfigurationError: The provider has no such call.
+        ConfigurationError: The provider has no such call, or it would carry secrets
+            over plain http.
     """
     provider = registration.provider
     call = _call_for(provider, grant)
-    headers, body = credentials(call, registration.client_id, secret)
-    parameters = {**call.fixed, **_parameters(call, grant), **body}
-    encoding, encoded = _ENCODERS[call.encoding](parameters)
+    headers, authentication = credentials(call, registration.client_id, secret)
+    content_type, body = _ENCODERS[call.encoding](
+        {**call.fixed, **_parameters(call, grant), **authentication}
+    )
     return TokenRequest(
-        url=_url(provider.base.token, call.path),
-        headers={**headers, "Accept": "application/json", "Content-Type": encoding},
-        body=encoded,
-        secrets=tuple(
-            value
-            for value in (secret, *_secrets(grant), headers.get(v.AUTHORIZATION))
-            if value
+        url=_url(provider, call),
+        headers={
+            **headers,
+            "Accept": "application/json",
+            "Content-Type": content_type,
+        },
+        body=body,
+        secrets=_spellings(
+            (secret, *_secrets(grant), headers.get(v.AUTHORIZATION, "").split(" ")[-1])
         ),
     )
 
@@ -73,7 +79,9 @@ def _call_for(provider: Provider, grant: Grant) -> TokenCall:
     if isinstance(grant, RefreshGrant):
         return provider.refresh
     if provider.revoke is None:
-        raise ConfigurationError(f"{provider.name!r} has no revocation call")
+        raise ConfigurationError(
+            f"{provider.name!r} has no revocation call; its user ends the grant there"
+        )
     return provider.revoke
 
 
@@ -98,8 +106,28 @@ def _secrets(grant: Grant) -> tuple[str | None, ...]:
     return (grant.token,)
 
 
-def _url(base: str, path: str) -> str:
-    return path if "://" in path else base.rstrip("/") + path
+def _spellings(secrets: Iterable[str | None]) -> tuple[str, ...]:
+    """Each secret plain, form-urlencoded, percent-encoded and as a JSON string."""
+    found: dict[str, None] = {}
+    for secret in filter(None, secrets):
+        quoted = json.dumps(secret)[1:-1]
+        for spelling in (
+            secret,
+            quote_plus(secret),
+            quote(secret, safe=""),
+            quoted,
+            quoted.replace("/", "\\/"),
+        ):
+            found[spelling] = None
+    return tuple(found)
+
+
+def _url(provider: Provider, call: TokenCall) -> str:
+    """Below the base URL, whose path prefix stays; an absolute path stands alone."""
+    base, path = provider.base.token, call.path
+    url = path if "://" in path else f"{base.rstrip('/')}/{path.lstrip('/')}"
+    check_base_url(url, f"{provider.name} token call")
+    return url
 
 
 def _form(parameters: Mapping[str, str]) -> tuple[str, bytes]:

@@ -9,6 +9,7 @@ from everbearer.tokens._record import (
     Lease,
     Standing,
     TokenRecord,
+    account_key,
 )
 from everbearer.tokens._source import TokenSource
 from everbearer.tokens._status import AccountStatus, status_of
@@ -26,5 +27,6 @@ __all__ = [
     "Token",
     "TokenRecord",
     "TokenSource",
+    "account_key",
     "status_of",
 ]

@@ -6,12 +6,14 @@ store's clock, so that hosts with different clocks agree about them.
 
 from __future__ import annotations
 
+import unicodedata
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from attrs import frozen
 
 from everbearer._redact import fingerprint
+from everbearer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from everbearer.errors import Reason
@@ -25,6 +27,7 @@ __all__ = [
     "Lease",
     "Standing",
     "TokenRecord",
+    "account_key",
 ]
 
 
@@ -33,6 +36,26 @@ class AccountKey(NamedTuple):
 
     provider: str
     account: str
+
+
+_LONGEST_ACCOUNT: Final = 255
+
+
+def account_key(provider: str, account: str) -> AccountKey:
+    """The key of *account*, checked.
+
+    Raises:
+        ConfigurationError: Not text of 1 to 255 characters without control ones.
+    """
+    if (
+        not isinstance(account, str)
+        or not 0 < len(account) <= _LONGEST_ACCOUNT
+        or any(unicodedata.category(character) == "Cc" for character in account)
+    ):
+        raise ConfigurationError(
+            "an account id is text of 1 to 255 characters without control characters"
+        )
+    return AccountKey(provider, account)
 
 
 class Standing(StrEnum):

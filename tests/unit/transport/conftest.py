@@ -145,8 +145,8 @@ class Api:
     url: str = ""
     connections: set[Any] = field(factory=set)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request, web.Request)
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request."""
         self.connections.add(request.transport)
         token = is_token(request.headers.get("Authorization"))
         refused = self.good is not None and token not in self.good
@@ -207,7 +207,7 @@ async def _serve() -> AsyncIterator[Callable[[], Awaitable[Api]]]:
     async def start() -> Api:
         api = Api()
         app = web.Application(client_max_size=2**30)
-        app.router.add_route("*", "/{tail:.*}", api)
+        app.router.add_route("*", "/{tail:.*}", api.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         runners.append(runner)
@@ -257,7 +257,7 @@ class World:
     provider: Provider
     http: FakeHttp
     events: list[Event]
-    key: AccountKey = AccountKey("standard", "acme")
+    key: AccountKey
 
     def session(
         self, provider: Provider | None = None, **options: Any
@@ -297,7 +297,8 @@ async def _world(api: Api) -> AsyncIterator[World]:
         identity_headers=(IdentityHeader("PartyID"),),
         idempotency_headers=("Idempotency-Key",),
     )
-    world = World(FakeAccount(), api, provider, FakeHttp(), [])
+    key = AccountKey("standard", "acme")
+    world = World(FakeAccount(), api, provider, FakeHttp(), [], key)
     yield world
     if world.http.session is not None:
         await world.http.session.close()

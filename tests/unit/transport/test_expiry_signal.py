@@ -91,7 +91,7 @@ FLAG = ExpirySignal(
     ],
 )
 def test_json_paths(signal, status, document, matches):
-    """A path leads through members and elements to a scalar that is compared as text."""
+    """A path leads through members and elements to a scalar, compared as text."""
     found = first_match(candidates((signal,), status, ()), document)
     assert found is (signal if matches else None)
 

@@ -42,14 +42,14 @@ def in_form(file):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("chunked", [None, True], ids=["content-length", "chunked"])
 @pytest.mark.parametrize("wrap", [plain, in_form], ids=["plain", "in-form"])
-@pytest.mark.parametrize("round_", range(3))
-async def test_slow_file(api, acme, fetch, tmp_path, wrap, chunked, round_):
+async def test_slow_file(world, fetch, tmp_path, wrap, chunked):
     """A slow file that was refused early arrives whole the second time."""
     path = tmp_path / "slow.bin"
     path.write_bytes(CONTENT)
+    api = world.api
     api.early = True
     status, _ = await fetch(
-        acme, method="POST", data=wrap(SlowFile(path)), chunked=chunked
+        world.session(), method="POST", data=wrap(SlowFile(path)), chunked=chunked
     )
     assert status == 200
     second = api.seen[-1]
