@@ -15,8 +15,8 @@ from typing import Protocol
 __all__ = ["Clock", "SystemClock", "instant", "seconds"]
 
 # CLOCK_MONOTONIC stands still while a laptop or a virtual machine sleeps, a lease
-# does not.  Where the boot clock is missing (macOS, Windows) monotonic has to do.
-_ELAPSED = getattr(time, "CLOCK_BOOTTIME", None)
+# does not.  Where there is no boot clock (macOS, BSD) monotonic has to do.
+_ELAPSED: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -36,15 +36,13 @@ class SystemClock:
 
     __slots__ = ()
 
-    wall = staticmethod(time.time)
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
-    if _ELAPSED is not None:
-
-        def elapsed(self) -> float:
-            return time.clock_gettime(_ELAPSED)
-
-    else:  # pragma: no cover - only where there is no boot clock
-        elapsed = staticmethod(time.monotonic)
+    def elapsed(self) -> float:
+        """Seconds since the machine started, suspended time included."""
+        return time.clock_gettime(_ELAPSED)
 
 
 def instant(epoch: float | None) -> datetime | None:

@@ -340,7 +340,9 @@ class Client:
             "revoke",
         )
         _log.debug(
-            "revoked: %s", outcome.kind, extra={"provider": provider, "account": account}
+            "revoked: %s",
+            outcome.kind,
+            extra={"provider": provider, "account": account},
         )
 
     # ---- within
@@ -359,7 +361,7 @@ class Client:
         return account_key(provider, account)
 
     async def _save(
-        self, key: AccountKey, token: Token, registration: Registration
+        self, key: AccountKey, token: Token, _: Registration
     ) -> AccountStatus:
         """Store what an authorization brought."""
         return status_of(key, await self._put(key, token, if_absent=False))

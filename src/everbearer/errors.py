@@ -6,7 +6,7 @@
       ConfigurationError       the developer's: says what to change
       AuthorizationRequired    the user's: connect the account again; do not retry
       CallbackError            the user's: this callback was refused, start again
-      TemporarilyUnavailable   nobody's: wait ``retry_after`` seconds; the grant is intact
+      TemporarilyUnavailable   nobody's: wait ``retry_after`` s; the grant is intact
       TokenEndpointError       the provider's: its answer made no sense
       StoreError               the operator's: the token store failed
         LeaseLost              another process took over this account's refresh

@@ -55,7 +55,7 @@ class RefreshStarted(Event):
 
 @frozen
 class RefreshSucceeded(Event):
-    """A rotated token is stored (version *version*), *seconds* after the flight began."""
+    """A rotated token is stored, as *version*, *seconds* after the flight began."""
 
     version: int
     seconds: float
@@ -134,7 +134,9 @@ class AuthorizationOverridden(Event):
 class Hook(Protocol):
     """Called with each event."""
 
-    def __call__(self, event: Event, /) -> None: ...
+    def __call__(self, event: Event, /) -> None:
+        """Take note of *event*, quickly."""
+        ...
 
 
 class Hooks:
@@ -149,7 +151,7 @@ class Hooks:
         for hook in self._hooks:
             try:
                 hook(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 - somebody's observer, logged in full
                 _log.exception(
                     "hook failed on %s",
                     type(event).__name__,

@@ -7,10 +7,10 @@ from typing import Final
 # RFC 6749 sections 4 to 6
 GRANT_TYPE: Final = "grant_type"
 AUTHORIZATION_CODE: Final = "authorization_code"
-REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - a parameter's name
-ACCESS_TOKEN: Final = "access_token"  # noqa: S105 - a parameter's name
+REFRESH_TOKEN: Final = "refresh_token"
+ACCESS_TOKEN: Final = "access_token"
 CLIENT_ID: Final = "client_id"
-CLIENT_SECRET: Final = "client_secret"  # noqa: S105 - a parameter's name
+CLIENT_SECRET: Final = "client_secret"
 CODE: Final = "code"
 REDIRECT_URI: Final = "redirect_uri"
 RESPONSE_TYPE: Final = "response_type"
@@ -30,7 +30,7 @@ ACCESS_DENIED: Final = "access_denied"
 AUTHORIZATION: Final = "Authorization"
 WWW_AUTHENTICATE: Final = "WWW-Authenticate"
 BEARER: Final = "Bearer"
-INVALID_TOKEN: Final = "invalid_token"  # noqa: S105 - an error code
+INVALID_TOKEN: Final = "invalid_token"
 
 # RFC 7636 section 4
 CODE_CHALLENGE: Final = "code_challenge"
@@ -38,7 +38,7 @@ CODE_CHALLENGE_METHOD: Final = "code_challenge_method"
 CODE_VERIFIER: Final = "code_verifier"
 
 # RFC 7009 section 2.1, RFC 9207 section 2
-TOKEN: Final = "token"  # noqa: S105 - a parameter's name
+TOKEN: Final = "token"
 ISS: Final = "iss"
 
 # RFC 9110 section 10.2.3

@@ -8,6 +8,7 @@ from collections import Counter
 
 import aiohttp
 import pytest
+from tests.flows.conftest import TIMING
 
 from everbearer import (
     AuthorizationRequired,
@@ -27,7 +28,6 @@ from everbearer.events import (
 )
 from everbearer.sandbox import faults
 from everbearer.stores import MemoryStore
-from tests.flows.conftest import TIMING
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,9 +35,7 @@ pytestmark = pytest.mark.asyncio
 async def whoami(client: Client, account: str = "acme", **options: object) -> str:
     """Which company the API took the caller for."""
     session = client.session("billit", account)
-    async with session.get(
-        "/v1/whoami", raise_for_status=True, **options
-    ) as response:
+    async with session.get("/v1/whoami", raise_for_status=True, **options) as response:
         return (await response.json())["company"]
 
 
@@ -226,7 +224,7 @@ async def test_a_lost_answer_is_presented_once_more_at_the_end(
             error = required
             break
     assert error.reason == "rotation_lost"
-    assert client._refresher.holder in str(error)  # noqa: SLF001 - names the holder
+    assert client._refresher.holder in str(error)
     started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
     assert started == ["spend", "last_resort"]
     assert sandbox.ledger.reuse == 0
@@ -237,7 +235,7 @@ async def test_a_lost_answer_costs_nothing_inside_a_replay_window(
     sandbox, store, connect, client, provider, events
 ) -> None:
     """Rule 18: where the provider declares a window, the lost answer is fetched."""
-    from attrs import evolve  # noqa: PLC0415
+    from attrs import evolve
 
     sandbox.settings.replay_window = 60.0
     windowed = Registration(
@@ -310,7 +308,9 @@ async def test_nonsense_leaves_the_grant_alone(
     assert record.standing.value == "connected"
 
 
-async def test_a_wrong_secret_is_nobodys_grant(sandbox, provider, store, connect) -> None:
+async def test_a_wrong_secret_is_nobodys_grant(
+    sandbox, provider, store, connect
+) -> None:
     """invalid_client: ConfigurationError, no account marked; a new secret clears it."""
     wrong = Registration(provider, sandbox.settings.client_id, "not-the-secret")
     right = Registration(
@@ -427,7 +427,7 @@ async def test_a_stale_token_is_used_while_one_flight_replaces_it(
     """Inside the leeway nobody waits; the refresh happens in the background."""
     sandbox.settings.access_lifetime = 100.0
     await connect()
-    held = client._refresher.account(("billit", "acme"))._held  # noqa: SLF001
+    held = client._refresher.account(("billit", "acme"))._held
     held.fresh_until = 0.0
     sandbox.settings.token_delay = 0.2
     assert await whoami(client) == "acme"

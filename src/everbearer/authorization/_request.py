@@ -52,4 +52,6 @@ def authorization_url(
         parameters[v.CODE_CHALLENGE_METHOD] = provider.pkce or ""
     parameters.update(extra or {})
     base = provider.base.login.rstrip("/") + authorize.path
-    return f"{base}{'&' if '?' in base else '?'}{urlencode(parameters, quote_via=quote)}"
+    return (
+        f"{base}{'&' if '?' in base else '?'}{urlencode(parameters, quote_via=quote)}"
+    )

@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line; say what to install if its extra is missing."""
     try:
-        from everbearer.cli._main import command  # noqa: PLC0415 - an optional extra
+        from everbearer.cli._main import command
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_T = TypeVar("_T")
 
 __all__ = ["Documents"]
 
@@ -38,7 +40,7 @@ class Documents:
         """Close the file."""
         self._connection.close()
 
-    async def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         async with self._lock:
             return await asyncio.to_thread(work, self._connection)
 

@@ -7,7 +7,7 @@ code reads is deleted.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, field, frozen
 from yarl import URL
@@ -179,8 +179,8 @@ class TokenAnswer:
         keep_extra: Names of further members that are kept, sealed, as they came.
     """
 
-    access_token: str = "access_token"  # noqa: S105 - a parameter's name
-    refresh_token: str = "refresh_token"  # noqa: S105 - a parameter's name
+    access_token: str = "access_token"
+    refresh_token: str = "refresh_token"
     spans: tuple[AccessTokenSpan, ...] = (AccessTokenSpan("expires_in"),)
     refresh_spans: tuple[AccessTokenSpan, ...] = ()
     default_lifetime: float | None = None
@@ -189,7 +189,7 @@ class TokenAnswer:
 
 @frozen
 class ExpirySignal:
-    """One way in which the API says that a token is no good.  All that is set must hold.
+    """One way in which the API says that a token is no good.  All of it must hold.
 
     Attributes:
         verdict: What it means.
@@ -365,11 +365,11 @@ def is_loopback(host: str | None) -> bool:
     )
 
 
-def check_base_url(base: Any, what: str) -> URL:
+def check_base_url(base: object, what: str) -> URL:
     """Return *base* as a URL that may carry secrets, or say what is wrong with it."""
     try:
-        url = URL(base)
-    except (TypeError, ValueError):
+        url = URL(base) if isinstance(base, str) else URL()
+    except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigurationError(

@@ -46,13 +46,13 @@ BILLIT = Provider(
         # prints .eu hosts: use with_hosts() where you were given those.
         "production": Hosts(
             login="https://my.billit.be",
-            token="https://api.billit.be",  # noqa: S106 - a base URL
+            token="https://api.billit.be",
             api="https://api.billit.be",
         ),
         # Seed.
         "sandbox": Hosts(
             login="https://my.sandbox.billit.be",
-            token="https://api.sandbox.billit.be",  # noqa: S106 - a base URL
+            token="https://api.sandbox.billit.be",
             api="https://api.sandbox.billit.be",
         ),
     },

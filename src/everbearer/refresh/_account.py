@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from datetime import timedelta
@@ -295,7 +294,9 @@ class AccountTokens:
     def standing_changed(self, reason: Reason) -> None:
         """Say once, loudly, that the user must act."""
         self.forget()
-        _log.warning("account must be connected again: %s", reason, extra=self._log_extra)
+        _log.warning(
+            "account must be connected again: %s", reason, extra=self._log_extra
+        )
         self.refresher.hooks(
             StandingChanged(
                 *self.key, Standing.NEEDS_AUTHORIZATION.value, reason=reason
@@ -355,4 +356,3 @@ class AccountTokens:
         """What is stored of the account, without secrets."""
         store = await self.refresher.open_store()
         return status_of(self.key, await store.load(self.key))
-

@@ -47,7 +47,7 @@ class Fact(StrEnum):
     FRESH = "access token fresh"
     USABLE = "access token neither expired nor rejected"
     REPLACED = "rejected token already replaced"
-    NO_REFRESH_TOKEN = "no refresh token"  # noqa: S105 - a sentence
+    NO_REFRESH_TOKEN = "no refresh token"
     YOUNG = "rejected right after it was minted"
     HELD_BACK = "successors keep being rejected"
     BACKING_OFF = "a failure is remembered"

@@ -146,7 +146,9 @@ def _back_off(
         first=attempt.timing.back_off,
         retry_after=getattr(outcome, "retry_after", None),
         message=": ".join(
-            part for part in ("token endpoint", outcome.kind, outcome.description) if part
+            part
+            for part in ("token endpoint", outcome.kind, outcome.description)
+            if part
         ),
         jitter=attempt.refresher.jitter(),
     )

@@ -69,7 +69,7 @@ class Flight:
                 "the Client was closed", retry_after=0.0
             )
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A defect of ours must not leave ten thousand callers waiting.
             _log.exception("refresh failed unexpectedly", extra=attempt.log_extra)
             self._landing = attempt.unavailable(

@@ -1,4 +1,4 @@
-"""The lease of one flight while it is held: renewed at a third, watched, never trusted."""
+"""The lease of one flight while it is held: renewed at a third, never trusted."""
 
 from __future__ import annotations
 

@@ -134,7 +134,9 @@ class Refresher:
         abandoned = dict(self._tasks)
         for task, key in abandoned.items():
             self.hooks(
-                FlightAbandoned(key.provider, key.account, self.clock.elapsed() - started)
+                FlightAbandoned(
+                    key.provider, key.account, self.clock.elapsed() - started
+                )
             )
             task.cancel()
         if abandoned:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 __all__ = [
     "API_PREFIX",
-    "LOGIN_PATH",
     "LOGIN_PARAMETERS",
+    "LOGIN_PATH",
     "MOST_PER_PAGE",
     "TOKEN_PARAMETERS",
     "TOKEN_PATH",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 LOGIN_PATH: Final = "/Account/Logon"
-TOKEN_PATH: Final = "/OAuth2/token"  # noqa: S105 - a path
+TOKEN_PATH: Final = "/OAuth2/token"
 API_PREFIX: Final = "/v1"
 
 # "Requesting access".  Anything else is refused: a login with response_type is known

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
+from attrs import define
 
 if TYPE_CHECKING:
+    from everbearer.sandbox._connection import Connection
     from everbearer.sandbox._grants import Grants, Pair, RefreshToken
     from everbearer.sandbox._ledger import Ledger
-    from everbearer.sandbox._connection import Connection
     from everbearer.sandbox.faults import Fault
 
 __all__ = ["Script"]

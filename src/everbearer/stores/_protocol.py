@@ -91,7 +91,7 @@ class TokenStore(Protocol):
         ...
 
     async def replace(self, key: AccountKey, rotation: Rotation) -> Replaced:
-        """Store a rotated token if the version is the expected one, else say what is."""
+        """Store a rotated token if the version is the expected one."""
         ...
 
     async def refuse(self, key: AccountKey, refusal: Refusal) -> Replaced:
@@ -113,7 +113,7 @@ class TokenStore(Protocol):
     async def changed(
         self, key: AccountKey, seen: TokenRecord | None, within: float
     ) -> None:
-        """Return when the record of *key* may differ from *seen*, or *within* seconds."""
+        """Return when *key* may differ from *seen*, or after *within* seconds."""
         ...
 
     async def put_pending(self, pending: PendingAuthorization) -> None:

@@ -236,7 +236,7 @@ def release(
 
 
 def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Replaced:
-    """Compare and swap on incarnation and version, whoever holds the lease (rule 12)."""
+    """Compare and swap on incarnation and version, whoever leads (rule 12)."""
     if record is None or record.incarnation != rotation.incarnation:
         return Replaced(Replacement.GONE, record, now)
     if record.version != rotation.version:

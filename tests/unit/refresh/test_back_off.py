@@ -69,7 +69,7 @@ def test_the_first_failure_stays_on_record() -> None:
 
 
 def test_attempts_in_a_minute_are_few() -> None:
-    """However many callers there are, a dead token endpoint is asked 8 times at most."""
+    """A dead token endpoint is asked 8 times at most, however many callers."""
     elapsed, attempts, previous = 0.0, 0, None
     while elapsed < 60:
         attempts += 1

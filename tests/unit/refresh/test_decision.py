@@ -323,7 +323,5 @@ def test_the_longest_back_off_counts() -> None:
 )
 def test_leeway_is_at_most_half_the_lifetime(lifetime: float, leeway: float) -> None:
     """A leeway of the lifetime or more would refresh without end."""
-    record = evolve(
-        RECORD, minted_at=NOW, token=Token("a", "r", at(NOW + lifetime))
-    )
+    record = evolve(RECORD, minted_at=NOW, token=Token("a", "r", at(NOW + lifetime)))
     assert leeway_of(BILLIT, record) == leeway
