@@ -9,96 +9,35 @@ import secrets
 import warnings
 from typing import TYPE_CHECKING, NoReturn, Self
 
-import aiohttp
-
 from everbearer._clock import SystemClock
 from everbearer.authorization import Authorization
 from everbearer.errors import ConfigurationError
 from everbearer.events import Hooks
+from everbearer.providers import Registration
 from everbearer.refresh import Refresher, Timing
 from everbearer.stores import NewGrant, open_store
 from everbearer.token_endpoint import Revocation, TokenEndpoint
-from everbearer.tokens import AccountKey, account_key, status_of
-from everbearer.transport import AccountSession
+from everbearer.tokens import AccountKey, Token, account_key, status_of
+from everbearer.transport import AccountSession, Connections
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Iterable,
+        Mapping,
+    )
     from types import TracebackType
+
+    import aiohttp
 
     from everbearer._clock import Clock
     from everbearer.events import Hook
-    from everbearer.providers import Registration
     from everbearer.stores import Keyring, TokenStore
-    from everbearer.tokens import AccountStatus, Token, TokenRecord
+    from everbearer.tokens import AccountStatus, TokenRecord
 
 __all__ = ["Client"]
 
 _log = logging.getLogger("everbearer.client")
-
-
-class _Http:
-    """The aiohttp sessions of a Client: one for the API, one for token endpoints."""
-
-    def __init__(self, owner: Client, given: aiohttp.ClientSession | None) -> None:
-        self._owner = owner
-        self._given = given
-        self.session: aiohttp.ClientSession | None = None
-        self.token_session: aiohttp.ClientSession | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether the API session is the caller's own."""
-        return self._given is not None
-
-    async def open(self) -> aiohttp.ClientSession:
-        """The API session, opening the Client if need be."""
-        await self._owner.open()
-        if self.session is None:
-            raise ConfigurationError("the Client is closed")
-        return self.session
-
-    async def open_for_tokens(self) -> aiohttp.ClientSession:
-        """The token endpoint's session, opening the Client if need be."""
-        await self._owner.open()
-        if self.token_session is None:
-            raise ConfigurationError("the Client is closed")
-        return self.token_session
-
-    def start(self) -> None:
-        """Make the sessions, in the running loop."""
-        if self._given is not None:
-            if self._given.closed:
-                raise ConfigurationError("the session given to Client is closed")
-            self.session = self._given
-            # Through the caller's connector, TLS settings and proxy, but with none of
-            # its default headers, cookies or middlewares: a default Authorization
-            # header reaches the token endpoint even with middlewares=().
-            self.token_session = aiohttp.ClientSession(
-                connector=self._given.connector,
-                connector_owner=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._given.trust_env,
-                proxy=getattr(self._given, "_default_proxy", None),
-                proxy_auth=getattr(self._given, "_default_proxy_auth", None),
-            )
-            return
-        # Cookies are one jar per session, and this one serves many accounts.
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        # A pooled connection that the server has just closed would make a refresh
-        # ambiguous, which is the one thing it must not be: always a new connection.
-        self.token_session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
-    async def aclose(self) -> None:
-        """Close what is ours."""
-        session, self.session = self.session, None
-        token_session, self.token_session = self.token_session, None
-        if token_session is not None:
-            await token_session.close()
-        if session is not None and self._given is None:
-            await session.close()
 
 
 class Client:
@@ -144,7 +83,7 @@ class Client:
         self._registrations = _by_name(registrations)
         clock = _clock or SystemClock()
         self._store = open_store(store, keyring=keyring, clock=clock)
-        self._http = _Http(self, session)
+        self._http = Connections(self._ensure_open, session)
         self._hooks = Hooks(hooks)
         self._clock = clock
         self._timing = timing or Timing()
@@ -162,7 +101,12 @@ class Client:
         self._pid = os.getpid()
         self._closed = False
         self.authorization = Authorization(
-            self._registrations, self._open_store, self._endpoint, clock, self._save
+            self._registrations,
+            self._open_store,
+            self._endpoint,
+            self._save,
+            total=self._timing.deadline,
+            connect=self._timing.connect,
         )
 
     # ---- opening and closing
@@ -171,27 +115,44 @@ class Client:
         """Open the store and the connection pools.  Twice is fine.
 
         Raises:
-            ConfigurationError: The Client is open in another event loop or process.
+            ConfigurationError: The Client is open in another event loop or process,
+                or the store's keys or version are not this one's.
 
             StoreError: The store cannot be opened.
         """
+        self._closed = False
+        await self._ensure_open()
+        return self
+
+    async def _ensure_open(self) -> None:
+        """Open it, unless somebody has closed it on purpose."""
         loop = asyncio.get_running_loop()
         if self._opened:
             self._check_home(loop)
-            return self
-        if self._closed:
-            raise ConfigurationError(
-                "the Client is closed; enter it again with `async with client:`"
-            )
+            return
+        self._check_not_closed()
         if self._opening is None or self._loop is not loop:
             self._opening, self._loop = asyncio.Lock(), loop
         async with self._opening:
             if not self._opened:
-                await self._store.open()
-                self._http.start()
-                self._pid = os.getpid()
-                self._opened = True
-        return self
+                await self._start()
+
+    async def _start(self) -> None:
+        await self._store.open()
+        try:
+            self._check_not_closed()  # Somebody may have, while the store opened.
+            self._http.start()
+        except BaseException:
+            await self._store.aclose()
+            raise
+        self._pid = os.getpid()
+        self._opened = True
+
+    def _check_not_closed(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                "the Client is closed; enter it again with `async with client:`"
+            )
 
     def _check_home(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._pid != os.getpid():
@@ -206,7 +167,7 @@ class Client:
             )
 
     async def _open_store(self) -> TokenStore:
-        await self.open()
+        await self._ensure_open()
         return self._store
 
     async def aclose(self, within: float | None = None) -> None:
@@ -216,13 +177,24 @@ class Client:
             within: Seconds to wait, by default the token deadline and 5 s.  Past that
                 a ResourceWarning and an event tell what was left; its intent stays in
                 the store, where the next process finds it.
+
+        Raises:
+            ConfigurationError: The Client is open in another event loop.
         """
         self._closed = True
         if not self._opened:
             return
+        if self._pid != os.getpid():
+            # The connections are the parent's: closing them here would end its calls.
+            self._opened = False
+            return
+        if self._loop is None or not self._loop.is_closed():
+            self._check_home(asyncio.get_running_loop())
+        started = self._clock.elapsed()
         try:
             await self.authorization.aclose(within)
-            await self._refresher.aclose(within)
+            spent = self._clock.elapsed() - started
+            await self._refresher.aclose(None if within is None else within - spent)
         finally:
             self._opened = False
             self._opening = None
@@ -230,7 +202,6 @@ class Client:
             await self._store.aclose()
 
     async def __aenter__(self) -> Self:
-        self._closed = False
         return await self.open()
 
     async def __aexit__(
@@ -308,8 +279,17 @@ class Client:
             if_absent: A stored grant wins, so that every worker may call this at
                 start; unless that grant needs authorization and the offered refresh
                 token was never stored for the account.
+
+        Raises:
+            ConfigurationError: No such registration, not an account id, or no token.
+
+            StoreError: It cannot be stored.
         """
         key = self._key(provider, account)
+        if not isinstance(token, Token):
+            raise ConfigurationError(
+                "adopt takes a Token: Token(access_token=..., ...)"
+            )
         if token.access_token is None and token.refresh_token is None:
             raise ConfigurationError("the Token to adopt holds no token at all")
         record = await self._put(key, token, if_absent=if_absent)
@@ -329,16 +309,18 @@ class Client:
         token = record.token.refresh_token if record else None
         if token is None or registration.provider.revoke is None:
             return
-        outcome = await self._refresher.spawn(
+        revoking = self._refresher.spawn(
             key,
             self._endpoint.ask(
                 registration,
                 Revocation(token),
                 total=self._timing.deadline,
                 connect=self._timing.connect,
+                account=account,
             ),
             "revoke",
         )
+        outcome = await asyncio.shield(revoking)
         _log.debug(
             "revoked: %s",
             outcome.kind,
@@ -360,9 +342,7 @@ class Client:
         self._registration(provider)
         return account_key(provider, account)
 
-    async def _save(
-        self, key: AccountKey, token: Token, _: Registration
-    ) -> AccountStatus:
+    async def _save(self, key: AccountKey, token: Token) -> AccountStatus:
         """Store what an authorization brought."""
         return status_of(key, await self._put(key, token, if_absent=False))
 
@@ -370,11 +350,12 @@ class Client:
         self, key: AccountKey, token: Token, *, if_absent: bool
     ) -> TokenRecord:
         registration = self._registrations[key.provider]
+        incarnation = secrets.token_hex(16)
         store = await self._open_store()
         record = await store.put(
             key,
             NewGrant(
-                secrets.token_hex(16),
+                incarnation,
                 token,
                 registration.client_id,
                 registration.token_origin,
@@ -382,7 +363,9 @@ class Client:
             ),
         )
         account = self._refresher.account(key)
-        account.forget()
+        if record.incarnation == incarnation:
+            # Where a stored grant won, what is held of it may be newer: not saved yet.
+            account.forget()
         account.adopt(record)
         return record
 
@@ -390,6 +373,10 @@ class Client:
 def _by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration]:
     named: dict[str, Registration] = {}
     for registration in registrations:
+        if not isinstance(registration, Registration):
+            raise ConfigurationError(
+                "Client takes Registrations: Registration(BILLIT, client_id=..., ...)"
+            )
         if registration.name in named:
             raise ConfigurationError(
                 f"two registrations are named {registration.name!r}: give one of them "

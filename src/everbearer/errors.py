@@ -172,7 +172,7 @@ class TokenEndpointError(EverbearerError, aiohttp.ClientError):
         self.code = code
         self.description = description
         super().__init__(
-            f"token endpoint answered {status}"
+            (f"token endpoint answered {status}" if status else "token endpoint")
             + (f" {code}" if code else "")
             + (f": {description}" if description else "")
         )

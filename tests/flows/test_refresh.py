@@ -8,7 +8,6 @@ from collections import Counter
 
 import aiohttp
 import pytest
-from tests.flows.conftest import TIMING
 
 from everbearer import (
     AuthorizationRequired,
@@ -19,6 +18,7 @@ from everbearer import (
     TemporarilyUnavailable,
     Timing,
 )
+from everbearer._clock import SystemClock
 from everbearer.events import (
     RefreshStarted,
     RefreshSucceeded,
@@ -26,10 +26,16 @@ from everbearer.events import (
     SaveFailed,
     StandingChanged,
 )
+from everbearer.providers import BILLIT
 from everbearer.sandbox import faults
 from everbearer.stores import MemoryStore
 
 pytestmark = pytest.mark.asyncio
+
+# Short enough for tests, and still D + G > X.
+TIMING = Timing(
+    lease=0.6, deadline=1.0, linger=1.0, grace=0.3, connect=1.0, back_off=0.1
+)
 
 
 async def whoami(client: Client, account: str = "acme", **options: object) -> str:
@@ -421,19 +427,39 @@ async def test_a_store_that_cannot_be_written_spends_nothing(
     assert not sandbox.ledger.token_requests
 
 
+class ShiftedClock(SystemClock):
+    """The system's clocks, moved ahead."""
+
+    ahead = 0.0
+
+    def wall(self) -> float:
+        """Move with *ahead*."""
+        return super().wall() + self.ahead
+
+    def elapsed(self) -> float:
+        """Move with *ahead*."""
+        return super().elapsed() + self.ahead
+
+
 async def test_a_stale_token_is_used_while_one_flight_replaces_it(
-    sandbox, client, connect, events
+    sandbox, registration, connect
 ) -> None:
     """Inside the leeway nobody waits; the refresh happens in the background."""
-    sandbox.settings.access_lifetime = 100.0
-    await connect()
-    held = client._refresher.account(("billit", "acme"))._held
-    held.fresh_until = 0.0
-    sandbox.settings.token_delay = 0.2
-    assert await whoami(client) == "acme"
-    assert sandbox.ledger.refreshes == 0
-    while not any(isinstance(event, RefreshSucceeded) for event in events):
-        await asyncio.sleep(0.01)
+    clock, refreshed = ShiftedClock(), asyncio.Event()
+
+    def hook(event: object) -> None:
+        if isinstance(event, RefreshSucceeded):
+            refreshed.set()
+
+    async with Client(
+        registration, store=MemoryStore(), timing=TIMING, hooks=[hook], _clock=clock
+    ) as early:
+        await connect(to=early)
+        clock.ahead = 3600.0 - BILLIT.leeway + 1.0
+        sandbox.settings.token_delay = 0.2
+        assert await whoami(early) == "acme"
+        assert sandbox.ledger.refreshes == 0
+        await refreshed.wait()
     assert sandbox.ledger.refreshes == 1
 
 

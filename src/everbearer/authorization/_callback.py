@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from attrs import field, frozen
@@ -15,16 +15,26 @@ from everbearer.errors import CallbackError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from everbearer.providers import Callback
-
 __all__ = ["CallbackValues", "read_callback"]
+
+# Web servers take 8 to 64 KiB for a request line; nothing longer was a callback, and
+# splitting a megabyte of separators would hold the event loop up.
+_LONGEST: Final = 64 * 1024
 
 
 @frozen
 class CallbackValues:
-    """The values that matter, each there once or not at all."""
+    """The values that matter, each there once or not at all.
 
-    code: str | None = field(repr=False)
+    Attributes:
+        codes: By the names that providers give to it; never with an ``error``.
+
+        state: As it came back.
+
+        error, error_description: Why the provider sends the user back without a code.
+    """
+
+    codes: Mapping[str, str] = field(repr=False, hash=False)
     state: str | None = field(repr=False)
     error: str | None
     error_description: str
@@ -32,32 +42,58 @@ class CallbackValues:
 
 def read_callback(
     callback: Any,  # noqa: ANN401 - a URL in whatever form, or a mapping
-    description: Callback,
+    code_names: Iterable[str],
 ) -> CallbackValues:
     """Read *callback*: a URL as received, or a mapping of its query values.
 
     Scheme, host and path are ignored: proxies rewrite them, and state binds.
 
+    Args:
+        callback: What came.
+
+        code_names: What the providers in question call ``code``.
+
     Raises:
         CallbackError: ``malformed``: not a callback, or a value is there twice.
     """
+    code_names = frozenset(code_names)
     found: dict[str, str] = {}
-    wanted = {description.code_name, v.STATE, v.ERROR, v.ERROR_DESCRIPTION}
     for name, value in _pairs(callback):
-        if name not in wanted:
+        if name not in code_names | {v.STATE, v.ERROR, v.ERROR_DESCRIPTION}:
             continue
         if name in found:
             # RFC 6749 section 3.1: parameters must not be included more than once.
             raise CallbackError("malformed", f"{name} is there more than once")
-        if not isinstance(value, str):
+        if not _is_text(value):
             raise CallbackError("malformed", f"{name} is not text")
         found[name] = value
+    codes = {name: found[name] for name in code_names if found.get(name)}
+    state, error = found.get(v.STATE) or None, found.get(v.ERROR)
+    if bool(codes) == bool(error):
+        raise CallbackError(
+            "malformed",
+            "a code and an error came back"
+            if error
+            else "neither a code nor an error came back",
+        )
+    secrets = (state, *codes.values())
     return CallbackValues(
-        found.get(description.code_name) or None,
-        found.get(v.STATE) or None,
-        excerpt(found[v.ERROR]) if found.get(v.ERROR) else None,
-        excerpt(found.get(v.ERROR_DESCRIPTION, "")),
+        codes,
+        state,
+        excerpt(error, secrets) if error else None,
+        excerpt(found.get(v.ERROR_DESCRIPTION, ""), secrets),
     )
+
+
+def _is_text(value: object) -> bool:
+    """Whether *value* can be sent on: half a surrogate pair cannot."""
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
@@ -68,8 +104,11 @@ def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
             else:
                 yield name, value
         return
+    url = str(callback)
+    if len(url) > _LONGEST:
+        raise CallbackError("malformed", "longer than any callback")
     try:
-        query = urlsplit(str(callback)).query
+        query = urlsplit(url).query
         yield from parse_qsl(query, keep_blank_values=True)
     except ValueError:
         raise CallbackError(

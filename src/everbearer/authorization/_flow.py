@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import warnings
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
@@ -15,6 +15,12 @@ from everbearer._redact import fingerprint
 from everbearer.authorization._callback import CallbackValues, read_callback
 from everbearer.authorization._pkce import challenge, new_verifier
 from everbearer.authorization._request import authorization_url
+from everbearer.authorization._state import (
+    give_back,
+    new_state,
+    same,
+    take,
+)
 from everbearer.errors import (
     CallbackError,
     ConfigurationError,
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from everbearer._clock import Clock
     from everbearer.providers import Registration
     from everbearer.stores import TokenStore
     from everbearer.token_endpoint import Outcome, TokenEndpoint
@@ -45,9 +50,10 @@ __all__ = ["Authorization", "AuthorizationRequest"]
 
 _log = logging.getLogger("everbearer.authorization")
 
-_TOTAL = 60.0
-_CONNECT = 10.0
-_RETRY_AFTER = 5.0
+_RETRY_AFTER: Final = 5.0
+_CLOSING_MARGIN: Final = 5.0
+_START_AGAIN: Final = "the code may be spent: start the authorization again"
+_LONGEST_LIFETIME: Final = timedelta(days=366)
 
 
 @frozen
@@ -75,14 +81,17 @@ class Authorization:
         registrations: Mapping[str, Registration],
         open_store: Callable[[], Awaitable[TokenStore]],
         endpoint: TokenEndpoint,
-        clock: Clock,
-        save: Callable[[AccountKey, Token, Registration], Awaitable[AccountStatus]],
+        save: Callable[[AccountKey, Token], Awaitable[AccountStatus]],
+        *,
+        total: float,
+        connect: float,
     ) -> None:
         self._registrations = registrations
         self._open_store = open_store
         self._endpoint = endpoint
-        self._clock = clock
         self._save = save
+        self._total = total
+        self._connect = connect
         self._exchanges: set[asyncio.Task[AccountStatus]] = set()
 
     async def start(
@@ -106,12 +115,13 @@ class Authorization:
 
             scopes: Instead of the registration's.
 
-            extra: Further parameters of the connect link.
+            extra: Further parameters of the connect link; none that Everbearer sets.
 
-            lifetime: How long the callback is accepted.
+            lifetime: How long the callback is accepted, up to a year.
 
         Raises:
-            ConfigurationError: No such registration, no redirect URI, no account id.
+            ConfigurationError: No such registration, no redirect URI, no account id,
+                or an argument that cannot work; nothing was stored.
 
             StoreError: The pending state cannot be stored.
         """
@@ -122,10 +132,22 @@ class Authorization:
                 f"{provider}: connecting accounts needs a redirect_uri; pass the one "
                 "you registered: Registration(..., redirect_uri='https://...')"
             )
+        if not timedelta(0) < lifetime <= _LONGEST_LIFETIME:
+            raise ConfigurationError(
+                f"lifetime is {lifetime}: give more than nothing and at most "
+                f"{_LONGEST_LIFETIME.days} days"
+            )
         described = registration.provider
-        state = _new_state(described.callback.state_forbidden)
+        state = new_state(described.callback.state_forbidden)
         verifier = new_verifier() if described.pkce else None
-        wanted = tuple(scopes if scopes is not None else _scopes_of(registration))
+        wanted = _scopes(registration, scopes)
+        url = authorization_url(
+            registration,
+            state=state,
+            code_challenge=verifier and challenge(verifier, described.pkce or ""),
+            scopes=wanted,
+            extra=extra,
+        )
         store = await self._open_store()
         expires_at = await store.now() + lifetime.total_seconds()
         await store.put_pending(
@@ -137,13 +159,6 @@ class Authorization:
                 wanted,
                 expires_at,
             )
-        )
-        url = authorization_url(
-            registration,
-            state=state,
-            code_challenge=verifier and challenge(verifier, described.pkce or ""),
-            scopes=wanted,
-            extra=extra,
         )
         moment = instant(expires_at)
         assert moment is not None  # noqa: S101 - an instant of a number is one
@@ -164,7 +179,7 @@ class Authorization:
         Args:
             callback: The URL as received, or a mapping of its query values.
 
-            state: What this browser was given by `start`; where the provider does not
+            state: What this browser was given by `start`; where the provider may not
                 send state back, it takes its place.
 
             account: Who is logged in, if your program knows.
@@ -172,36 +187,47 @@ class Authorization:
         Raises:
             CallbackError: Refused, and nothing was stored; ``.code`` says why.
 
-            TemporarilyUnavailable: The code was not sent; call again with the same
-                callback.
+            TemporarilyUnavailable: The code was not used; call again with the same
+                callback after ``retry_after`` seconds.
 
-            ConfigurationError: The provider does not know this client.
+            ConfigurationError: The provider does not know this client, or the client
+                secret cannot be had.
 
             TokenEndpointError: The provider's answer made no sense; start again.
+
+            StoreError: What the code brought could not be stored; start again.
         """
         values, came_back = self._read(callback, state)
         store = await self._open_store()
-        pending = await self._take(store, came_back, account)
-        registration = self._registration(pending.key.provider)
+        pending = await take(store, came_back)
+        if account is not None and not same(account, pending.key.account):
+            # Used up on purpose: whoever came with it is not who started it.
+            raise CallbackError("foreign", "it was started for another account")
         if values.error is not None:
             raise CallbackError(values.error, values.error_description)
-        if values.code is None:
-            raise CallbackError("malformed", "neither a code nor an error came back")
         exchange = asyncio.create_task(
-            self._exchange(store, pending, registration, values.code)
+            self._exchange(store, pending, values), name="everbearer-exchange"
         )
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
-        return await asyncio.shield(exchange)
+        return await _without_cancelling(exchange)
 
     async def aclose(self, within: float | None = None) -> None:
         """Wait for exchanges under way, *within* seconds, and let go of the rest."""
         if not self._exchanges:
             return
-        bound = _TOTAL + _CONNECT if within is None else within
+        bound = self._total + _CLOSING_MARGIN if within is None else within
         _, late = await asyncio.wait(set(self._exchanges), timeout=bound)
         for exchange in late:
             exchange.cancel()
+        if late:
+            await asyncio.wait(late)
+            warnings.warn(
+                f"Client closed with {len(late)} authorization(s) unfinished after "
+                f"{bound:.0f} s; their users have to start again",
+                ResourceWarning,
+                stacklevel=3,
+            )
 
     # ---- within
 
@@ -215,98 +241,110 @@ class Authorization:
             ) from None
 
     def _read(self, callback: object, state: str | None) -> tuple[CallbackValues, str]:
-        """The callback's values, and the state to look it up by."""
+        """The callback's values, and the state to look it up by.
+
+        All that can be refused is refused here, before anything is used up: a link
+        that somebody else made must not end this browser's authorization.
+        """
         # Which provider it is from is known only once its state is found; but all
         # callbacks carry state and error under the RFC's names.
-        names = {r.provider.callback.code_name for r in self._registrations.values()}
-        values = None
-        for registration in self._registrations.values():
-            values = read_callback(callback, registration.provider.callback)
-            if values.code is not None or len(names) == 1:
-                break
-        if values is None:
-            raise ConfigurationError("this Client has no registration")
-        if values.state is not None and state is not None and values.state != state:
-            # Before anything is taken: a foreign link must not use up this browser's.
-            raise CallbackError("foreign", "this browser was given another state")
-        came_back = values.state or state
-        if came_back is None:
+        described = [each.provider.callback for each in self._registrations.values()]
+        values = read_callback(callback, (each.code_name for each in described))
+        if values.state is None and all(each.returns_state for each in described):
+            raise CallbackError("malformed", "no state came back")
+        if values.state is None and state is None:
             raise CallbackError(
                 "malformed", "no state came back; pass finish(..., state=...)"
             )
-        return values, came_back
-
-    async def _take(
-        self, store: TokenStore, state: str, account: str | None
-    ) -> PendingAuthorization:
-        taken = await store.take_pending(fingerprint(state))
-        pending = taken.pending
-        if pending is None:
-            if taken.used:
-                raise CallbackError("reused", "this callback was used before")
-            raise CallbackError("unknown", "no authorization was started with it")
-        if account is not None and account != pending.key.account:
-            # Used up on purpose: whoever came with it is not who started it.
-            raise CallbackError("foreign", "it was started for another account")
-        if pending.expires_at <= taken.now:
-            raise CallbackError("expired", "start the authorization again")
-        return pending
+        if values.state and state is not None and not same(values.state, state):
+            raise CallbackError("foreign", "this browser was given another state")
+        return values, values.state or state or ""
 
     async def _exchange(
         self,
         store: TokenStore,
         pending: PendingAuthorization,
-        registration: Registration,
-        code: str,
+        values: CallbackValues,
     ) -> AccountStatus:
-        outcome = await self._endpoint.ask(
-            registration,
-            CodeGrant(code, pending.redirect_uri, pending.code_verifier),
-            total=_TOTAL,
-            connect=_CONNECT,
-        )
+        key = pending.key
+        try:
+            registration = self._registration(key.provider)
+            outcome = await self._endpoint.ask(
+                registration,
+                CodeGrant(
+                    _code(registration, values),
+                    pending.redirect_uri,
+                    pending.code_verifier,
+                ),
+                total=self._total,
+                connect=self._connect,
+                account=key.account,
+            )
+        except (ConfigurationError, CallbackError):
+            await give_back(store, pending)
+            raise
         _log.debug(
             "code exchanged: %s",
             outcome.kind,
-            extra={"provider": pending.key.provider, "account": pending.key.account},
+            extra={"provider": key.provider, "account": key.account},
         )
         if isinstance(outcome, Granted):
-            return await self._save(pending.key, outcome.token, registration)
+            return await self._save(key, outcome.token)
         if isinstance(outcome, NotSent | Throttled):
-            # The code is unspent: the same callback may come again.
-            await store.put_pending(pending)
+            await give_back(store, pending)
             raise TemporarilyUnavailable(
-                *pending.key,
+                *key,
                 f"the code was not exchanged: {outcome.description}",
                 retry_after=getattr(outcome, "retry_after", None) or _RETRY_AFTER,
             )
         raise _error(outcome, registration)
 
 
+def _code(registration: Registration, values: CallbackValues) -> str:
+    described = registration.provider.callback
+    if values.state is None and described.returns_state:
+        raise CallbackError("malformed", "no state came back")
+    try:
+        return values.codes[described.code_name]
+    except KeyError:
+        raise CallbackError("malformed", f"no {described.code_name} came back") from (
+            None
+        )
+
+
+async def _without_cancelling(exchange: asyncio.Task[AccountStatus]) -> AccountStatus:
+    """What *exchange* comes to; it goes on if its caller is cancelled."""
+    try:
+        return await asyncio.shield(exchange)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if exchange.cancelled() and task is not None and not task.cancelling():
+            raise TokenEndpointError(
+                status=0, description=f"the Client was closed; {_START_AGAIN}"
+            ) from None
+        raise
+
+
 def _error(outcome: Outcome, registration: Registration) -> Exception:
     if isinstance(outcome, Refused):
-        return CallbackError("refused", outcome.description)
+        return CallbackError(
+            "refused", f"{outcome.description}; start the authorization again"
+        )
     if isinstance(outcome, Misconfigured):
         return ConfigurationError(
             f"the token endpoint does not accept registration {registration.name!r} "
-            f"({outcome.description}): check client_id, client_secret and redirect_uri"
+            f"({outcome.description}): check client_id, client_secret and "
+            "redirect_uri, then start the authorization again"
         )
     return TokenEndpointError(
         status=getattr(outcome, "status", 0),
         code=getattr(outcome, "code", ""),
-        description=outcome.description,
+        description=f"{outcome.description}; {_START_AGAIN}",
     )
 
 
-def _scopes_of(registration: Registration) -> Sequence[str]:
-    if registration.scopes is not None:
-        return registration.scopes
+def _scopes(registration: Registration, asked: Sequence[str] | None) -> tuple[str, ...]:
+    for scopes in (asked, registration.scopes):
+        if scopes is not None:
+            return tuple(scopes.split() if isinstance(scopes, str) else scopes)
     return registration.provider.scopes
-
-
-def _new_state(forbidden: str) -> str:
-    """Random, URL-safe, without the characters that the provider cuts off."""
-    while True:
-        state = secrets.token_urlsafe(32)
-        if not set(state) & set(forbidden):
-            return state

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 from everbearer import vocabulary as v
+from everbearer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from everbearer.providers import Registration
 
 __all__ = ["authorization_url"]
+
+_OURS: Final = frozenset(
+    {
+        v.CLIENT_ID,
+        v.CODE_CHALLENGE,
+        v.CODE_CHALLENGE_METHOD,
+        v.REDIRECT_URI,
+        v.RESPONSE_TYPE,
+        v.SCOPE,
+        v.STATE,
+    }
+)
 
 
 def authorization_url(
@@ -34,11 +47,16 @@ def authorization_url(
 
         scopes: Left out if empty.
 
-        extra: Further parameters of this provider.
+        extra: Further parameters of this provider; they win over its fixed ones.
+
+    Raises:
+        ConfigurationError: *extra* has a parameter that this function sets, or that
+            the provider's description leaves out on purpose.
     """
     provider = registration.provider
     authorize = provider.authorize
-    parameters: dict[str, str] = dict(authorize.fixed)
+    _check_extra(extra or {}, authorize.redirect_uri_name)
+    parameters: dict[str, str] = {**authorize.fixed, **(extra or {})}
     if authorize.response_type is not None:
         parameters[v.RESPONSE_TYPE] = authorize.response_type
     parameters[v.CLIENT_ID] = registration.client_id
@@ -50,8 +68,17 @@ def authorization_url(
     if code_challenge is not None:
         parameters[v.CODE_CHALLENGE] = code_challenge
         parameters[v.CODE_CHALLENGE_METHOD] = provider.pkce or ""
-    parameters.update(extra or {})
     base = provider.base.login.rstrip("/") + authorize.path
     return (
         f"{base}{'&' if '?' in base else '?'}{urlencode(parameters, quote_via=quote)}"
     )
+
+
+def _check_extra(extra: Mapping[str, str], redirect_uri_name: str) -> None:
+    """Another state, client or challenge would send the user back to nobody."""
+    taken = sorted(_OURS.union({redirect_uri_name}).intersection(extra))
+    if taken:
+        raise ConfigurationError(
+            f"extra may not set {', '.join(taken)}: scopes have an argument of their "
+            "own, and the rest is the Registration's and Provider's to say"
+        )

@@ -7,6 +7,7 @@ code reads is deleted.
 from __future__ import annotations
 
 from enum import Enum, auto
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, field, frozen
@@ -114,11 +115,15 @@ class Callback:
         state_forbidden: Characters that state may not have.
 
         redirect_query_allowed: Whether the redirect URI may have a query of its own.
+
+        returns_state: Whether state is sure to come back; a callback without it is
+            then refused (RFC 6749 section 10.12), whatever the caller knows.
     """
 
     code_name: str = "code"
     state_forbidden: str = ""
     redirect_query_allowed: bool = True
+    returns_state: bool = True
 
 
 @frozen
@@ -360,9 +365,13 @@ class Provider:
 
 def is_loopback(host: str | None) -> bool:
     """Whether *host* is this machine, where plain http keeps a secret a secret."""
-    return host is not None and (
-        host in {"localhost", "::1"} or host.startswith("127.")
-    )
+    if host == "localhost":
+        return True
+    try:
+        # Parsed: 127.0.0.1.example is a name that anybody can own.
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def check_base_url(base: object, what: str) -> URL:

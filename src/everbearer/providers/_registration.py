@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
@@ -116,6 +117,12 @@ class Registration:
                 f"{self.name}: the client_secret callable raised "
                 f"{type(error).__name__}; it must return the secret as a str"
             ) from error
+        if inspect.iscoroutine(secret):
+            secret.close()  # Nobody will await it, and Python would say so.
+            raise ConfigurationError(
+                f"{self.name}: the client_secret callable is a coroutine function; "
+                "fetch the secret elsewhere, and return it from a plain function"
+            )
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
                 f"{self.name}: the client_secret callable returned no text"

@@ -7,7 +7,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from everbearer.errors import AuthorizationRequired, TemporarilyUnavailable
 from everbearer.events import StandingChanged
@@ -37,7 +37,7 @@ class _Held:
     """The record as this process last saw it, with instants on the elapsed clock."""
 
     record: TokenRecord
-    access_token: str
+    access_token: str = field(repr=False)
     fresh_until: float
     usable_until: float
     half_life: float

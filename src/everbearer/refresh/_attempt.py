@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from everbearer.errors import ConfigurationError, TemporarilyUnavailable
 from everbearer.refresh._decision import Situation
@@ -36,7 +36,7 @@ class Landing:
         quiet: Seconds during which no further flight would do better.
     """
 
-    access_token: str | None = None
+    access_token: str | None = field(default=None, repr=False)
     error: EverbearerError | None = None
     hand_back: bool = False
     quiet: float = 0.0
@@ -62,7 +62,7 @@ class Attempt:
     asked: Asked
     credential: str
     margin: float
-    unwanted: str | None
+    unwanted: str | None = field(repr=False)
 
     @property
     def key(self) -> AccountKey:

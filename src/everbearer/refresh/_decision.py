@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from everbearer.token_endpoint import OutcomeKind
 from everbearer.tokens import BackOffKind, Standing
@@ -48,8 +48,7 @@ class Fact(StrEnum):
     USABLE = "access token neither expired nor rejected"
     REPLACED = "rejected token already replaced"
     NO_REFRESH_TOKEN = "no refresh token"
-    YOUNG = "rejected right after it was minted"
-    HELD_BACK = "successors keep being rejected"
+    HELD_BACK = "rejected like its predecessor, and younger than its interval"
     BACKING_OFF = "a failure is remembered"
     TOO_EARLY = "too young for the provider to replace"
     UNFINISHED = "somebody sent this refresh token and no answer is on record"
@@ -105,7 +104,6 @@ DECISIONS: Final = (
     _row(Decision.USE, "while it lives", Fact.NO_REFRESH_TOKEN, Fact.USABLE),
     _row(Decision.END, "nothing to refresh with", Fact.NO_REFRESH_TOKEN),
     # A token that was never accepted is not made better by another one like it.
-    _row(Decision.HAND_BACK, "rule 20", Fact.YOUNG),
     _row(Decision.HAND_BACK, "rule 20: the interval doubles", Fact.HELD_BACK),
     _row(Decision.USE, "rule 16: meanwhile", Fact.BACKING_OFF, Fact.USABLE),
     _row(Decision.REMEMBERED, "rule 16", Fact.BACKING_OFF),
@@ -204,10 +202,10 @@ class Situation:
     client_id: str
     token_origin: str
     credential: str
-    rejected: frozenset[str] = frozenset()
+    rejected: frozenset[str] = field(default=frozenset(), repr=False)
     accepted: bool = False
     margin: float = 0.0
-    unwanted: str | None = None
+    unwanted: str | None = field(default=None, repr=False)
     leased: bool = False
     found: Intent | None = None
 
@@ -272,9 +270,6 @@ def facts_of(
         and _usable(record, at.wall + _wanted_ahead(provider, record, at.margin)),
         Fact.REPLACED: bool(at.rejected) and not rejected,
         Fact.NO_REFRESH_TOKEN: record.token.refresh_token is None,
-        Fact.YOUNG: rejected
-        and not at.accepted
-        and at.store_now < record.minted_at + _minimum_proof(record),
         Fact.HELD_BACK: rejected
         and not at.accepted
         and at.store_now < record.minted_at + _rejection_interval(record),
@@ -324,14 +319,12 @@ def _lifetime(record: TokenRecord) -> float:
     return max(0.0, record.token.expires_at.timestamp() - record.minted_at)
 
 
-def _minimum_proof(record: TokenRecord) -> float:
-    """How long a fresh token that is rejected is given the benefit of the doubt."""
-    return min(5.0, _lifetime(record) / 10)
-
-
 def _rejection_interval(record: TokenRecord) -> float:
-    """Doubles with every successor that is rejected too, up to one per lifetime."""
+    """How long a successor that is rejected too gets the benefit of the doubt.
+
+    It doubles with every one of them, up to one per lifetime.
+    """
     if record.rejections == 0:
         return 0.0
-    doubled = _minimum_proof(record) * 2.0 ** min(record.rejections, 32)
-    return min(doubled, _lifetime(record))
+    first = min(5.0, _lifetime(record) / 10)
+    return min(first * 2.0 ** min(record.rejections - 1, 32), _lifetime(record))

@@ -66,11 +66,11 @@ async def save(
 
 
 def _rejections(account: AccountTokens, spent: TokenRecord) -> int:
-    """Rule 20: count successors that were rejected before any was accepted."""
+    """Rule 20: count rejected tokens in a row, since one was last accepted."""
     token = spent.token.access_token
-    if token in account.rejected and not account.was_accepted(token):
-        return spent.rejections + 1
-    return 0
+    if token not in account.rejected:
+        return 0
+    return 1 + (0 if account.was_accepted(token) else spent.rejections)
 
 
 def _landed(

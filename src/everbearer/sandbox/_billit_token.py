@@ -63,7 +63,7 @@ class TokenEndpoint:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one token request, by the script or by the truth."""
         asked = await self._read(request)
         counted = tuple(self._world.ledger.figures(asked.company))

@@ -49,6 +49,8 @@ def open_store(
             raise ConfigurationError(
                 "a store is given as a URL: sqlite:///tokens.db, or SqliteStore(path)"
             )
+        if not hasattr(store, "take_pending"):
+            raise ConfigurationError(f"the store is not a URL: {_KNOWN}")
         return store
     scheme, separator, rest = store.partition("://")
     scheme = scheme.lower()

@@ -50,7 +50,8 @@ def account_key(provider: str, account: str) -> AccountKey:
     if (
         not isinstance(account, str)
         or not 0 < len(account) <= _LONGEST_ACCOUNT
-        or any(unicodedata.category(character) == "Cc" for character in account)
+        # Cs: half of a surrogate pair is no text, no store could write it.
+        or any(unicodedata.category(each) in {"Cc", "Cs"} for each in account)
     ):
         raise ConfigurationError(
             "an account id is text of 1 to 255 characters without control characters"
@@ -168,8 +169,8 @@ class TokenRecord:
 
         throttle: Keyed to the account.
 
-        rejections: How many tokens in a row were rejected before any was accepted
-            (rule 20).
+        rejections: How many tokens in a row, up to the one before this, were rejected
+            since one was last accepted (rule 20).
 
         known: Fingerprints of the refresh tokens that authorizations of this account
             came with, so that an old one offered again is not taken for news.

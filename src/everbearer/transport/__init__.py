@@ -2,6 +2,7 @@
 
 from everbearer.transport._call import Call
 from everbearer.transport._callers import middlewares_of
+from everbearer.transport._connections import Connections
 from everbearer.transport._middleware import AccountMiddleware
 from everbearer.transport._session import Account, AccountSession, Http
 
@@ -10,6 +11,7 @@ __all__ = [
     "AccountMiddleware",
     "AccountSession",
     "Call",
+    "Connections",
     "Http",
     "middlewares_of",
 ]
