@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Everbearer"
 author = "The Everbearer maintainers"
@@ -10,7 +14,13 @@ copyright = f"2026, {author}"
 release = installed_version("everbearer")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "decision_table",  # docs/_ext
+    "from_code",  # docs/_ext
+]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 
@@ -19,6 +29,10 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# Docstrings say Args, Raises and Attributes; the latter as a list, because attrs has
+# made real attributes of them, which would be described twice.
+napoleon_use_ivar = True
+napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = f"Everbearer {release}"

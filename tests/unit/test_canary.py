@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+PIECE = 8
 PLUGIN = Path(__file__).parents[1] / "_canary.py"
 
 # Each function is one test of the inner run, named after the place of its leak.
-LEAKING = '''
+LEAKING = """
 import logging
 import secrets
 import subprocess
@@ -152,9 +153,9 @@ def test_fixture(noisy):
 def noisy(secret):
     yield
     log.debug("got %s", secret)
-'''
+"""
 
-INNOCENT = '''
+INNOCENT = """
 import logging
 import secrets
 
@@ -178,16 +179,16 @@ def test_an_earlier_test_s_words():
 
 def test_words(capsys):
     print(Token("access-1").access_token, "x" * len(Token("x" * 50).access_token))
-'''
+"""
 
-FAILING = '''
+FAILING = """
 from everbearer import Token
 
 def test_both():
     token = Token("the access token of acme")
     print("token=" + token.access_token)
     assert 1 == 2
-'''
+"""
 
 
 @pytest.fixture
@@ -198,7 +199,9 @@ def run(pytester):
 
     def runs(tests: str) -> pytest.RunResult:
         pytester.makepyfile(tests)
-        return pytester.runpytest_subprocess("-rA", "-pno:cacheprovider", "-pno:asyncio")
+        return pytester.runpytest_subprocess(
+            "-rA", "-pno:cacheprovider", "-pno:asyncio"
+        )
 
     return runs
 
@@ -242,13 +245,10 @@ def test_a_failing_test_tells_both(run):
     ],
 )
 def test_random_secrets_are_recognised_by_a_part(canary, text, seen):
-    """Even prefixes are leaks (FAILURES: a prefix is enough to find the account)."""
+    """Even a prefix is a leak: somebody can search for it."""
     mine = type(canary)()
     secret = secrets.token_urlsafe(32)
     mine.watch_random(secret)
     mine.note("here", text.format(secret))
     assert bool(mine.leaks()) is seen
     assert secret[:PIECE] not in mine.masked(text.format(secret)) or not seen
-
-
-PIECE = 8

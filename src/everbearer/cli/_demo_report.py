@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -19,32 +20,44 @@ _COLUMNS = (
     ("401s", "unauthorized"),
     ("refreshes", "refreshes"),
     ("reuse", "reuse"),
-    ("last resorts", "last_resorts"),
-    ("lost grants", "lost_grants"),
+    ("last\nresorts", "last_resorts"),
+    ("lost\ngrants", "lost_grants"),
 )
 
 
-def table(summary: dict[str, Any], documents: Documents, orders: int) -> Table:
-    """A row for each company, and their sum."""
+def table(
+    summary: dict[str, Any], documents: Documents, orders: int, revoked: str
+) -> Table:
+    """A row for each company, and their sum.
+
+    The figures are the sandbox's, but for two that no server can know: the documents
+    that are in the workers' database, and the calls that failed for them.
+    """
     arrivals = documents.arrivals()
     failed = documents.notes("failed")
-    shown = Table(title="what the sandbox's ledger says")
-    shown.add_column("company")
-    for title in ("expected", "synced", *(title for title, _ in _COLUMNS), "failed"):
-        shown.add_column(title, justify="right")
+    shown = Table(
+        title="what the sandbox's ledger says",
+        caption=f"{revoked} withdrew its grant half way, and alone asks for its user",
+        box=SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    shown.add_column("company", no_wrap=True)
+    titles = ("documents\nof all", *(title for title, _ in _COLUMNS), "failed\ncalls")
+    for title in titles:
+        shown.add_column(title, justify="right", no_wrap=True)
     for company, row in sorted(summary["companies"].items()):
         shown.add_row(
             company,
-            str(orders),
-            str(arrivals.get(company, (0, 0))[0]),
+            f"{arrivals.get(company, (0, 0))[0]}/{orders}",
             *(str(row[name]) for _, name in _COLUMNS),
             str(failed.get(company, 0)),
         )
     shown.add_section()
     shown.add_row(
         "all",
-        str(orders * len(summary["companies"])),
-        str(sum(count for count, _ in arrivals.values())),
+        f"{sum(count for count, _ in arrivals.values())}"
+        f"/{orders * len(summary['companies'])}",
         *(str(summary["total"][name]) for _, name in _COLUMNS),
         str(sum(failed.values())),
     )

@@ -33,7 +33,7 @@ ACCOUNTS = tuple(f"company-{number:02}" for number in range(1, 21))
 REVOKED = ACCOUNTS[6]
 WORKERS = 4
 PAGE_SIZE = 10
-PAGES_PER_WORKER = 50
+PAGES_PER_WORKER = 70
 ORDERS = PAGE_SIZE * PAGES_PER_WORKER * WORKERS
 PAUSE = 0.5
 ACCESS_LIFETIME = 2.0
@@ -53,8 +53,9 @@ def demo(breaking: str | None) -> None:
     """Sync the orders of 20 companies with 4 processes while tokens live 2 seconds.
 
     Refresh tokens are single-use with reuse detection.  Half way one company revokes
-    its grant, the token endpoint answers 503 for a while, and one worker is killed
-    with -9 and replaced.  The table is printed from the sandbox's ledger.
+    its grant, the token endpoint answers 503 for a while, the API declares all access
+    tokens expired, and one worker is killed with -9 and replaced.  The table is
+    printed from the sandbox's ledger.
     """
     failures = asyncio.run(_Demo(breaking or "").run())
     for failure in failures:
@@ -144,6 +145,9 @@ class _Demo:
         await asyncio.sleep(SPELL)
         sandbox.script.remove(spell)
         await asyncio.sleep(2.0)
+        self.console.print("the API calls every access token expired, before its time")
+        sandbox.script.expire_now()
+        await asyncio.sleep(2.0)
         victim = self.workers[1]
         if victim.returncode is None:
             self.console.print(f"worker 1 (pid {victim.pid}) is killed with -9")
@@ -174,7 +178,7 @@ class _Demo:
                 for number, worker in self.workers.items()
                 if worker.returncode != 0
             ]
-            self.console.print(table(summary, documents, ORDERS))
+            self.console.print(table(summary, documents, ORDERS, REVOKED))
             return crashed + judge(
                 summary, documents, ACCOUNTS, revoked=REVOKED, orders=ORDERS
             )

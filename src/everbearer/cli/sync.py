@@ -39,8 +39,10 @@ def sync(config: Path, worker: int, workers: int, *, verbose: bool) -> None:
     """
     if not 0 <= worker < workers:
         raise click.BadParameter("--worker counts from 0 to below --of")
-    if verbose:
-        logging.basicConfig(level=logging.DEBUG)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format=f"%(levelname)s worker {worker}: %(message)s",
+    )
     asyncio.run(_Worker(SyncConfig.read(config), worker, workers).run())
 
 

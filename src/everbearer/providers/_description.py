@@ -384,6 +384,12 @@ def check_base_url(base: object, what: str) -> URL:
         raise ConfigurationError(
             f"{what}: not an absolute http(s) URL; give scheme and host"
         )
+    if url.raw_user is not None or url.raw_password is not None:
+        # Base URLs are printed: in errors, and in a Provider's repr.
+        raise ConfigurationError(
+            f"{what}: leave user name and password out of the URL; only tokens and "
+            "client credentials are sent there"
+        )
     if url.scheme == "http" and not is_loopback(url.host):
         raise ConfigurationError(
             f"{what}: tokens would travel over plain http to {url.host}; use https "

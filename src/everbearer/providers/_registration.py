@@ -77,12 +77,21 @@ class Registration:
         for what in ("login", "token", "api"):
             check_base_url(getattr(base, what), f"{self.name} {what}")
         if self.redirect_uri is not None:
-            self._check_redirect_uri(URL(self.redirect_uri))
+            self._check_redirect_uri(self.redirect_uri)
 
-    def _check_redirect_uri(self, uri: URL) -> None:
+    def _check_redirect_uri(self, text: str) -> None:
+        try:
+            uri = URL(text)
+        except (TypeError, ValueError):  # Its text may hold a part of a password.
+            uri = URL()
         if not uri.absolute or uri.scheme not in {"http", "https"}:
             raise ConfigurationError(
                 f"{self.name}: redirect_uri is not an absolute http(s) URL"
+            )
+        if uri.raw_user is not None or uri.raw_password is not None:
+            # It is printed, and every user of the connect link reads it.
+            raise ConfigurationError(
+                f"{self.name}: redirect_uri may not have a user name or a password"
             )
         if uri.fragment:
             # RFC 6749 section 3.1.2.
@@ -99,7 +108,7 @@ class Registration:
                 f"{self.name}: redirect_uri is plain http, so authorization codes "
                 "can be read on the way; use https",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
     def secret(self) -> str | None:

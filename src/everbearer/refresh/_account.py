@@ -135,17 +135,6 @@ class AccountTokens:
             return token
         return await self._next(rejected, margin=margin)
 
-    async def successor_of(self, rejected: str) -> str | None:
-        """What took *rejected*'s place meanwhile, here or in the store; no refresh."""
-        token = self._servable(rejected, 0.0, None)
-        if token is None:
-            store = await self.refresher.open_store()
-            record = await store.load(self.key)
-            if record is not None:
-                self.adopt(record)
-            token = self._servable(rejected, 0.0, None)
-        return token
-
     async def _next(
         self, rejected: str | None, *, margin: float, unwanted: str | None = None
     ) -> str | None:
@@ -295,7 +284,10 @@ class AccountTokens:
         """Say once, loudly, that the user must act."""
         self.forget()
         _log.warning(
-            "account must be connected again: %s", reason, extra=self._log_extra
+            "%s/%s must be connected again: %s",
+            *self.key,
+            reason,
+            extra=self._log_extra,
         )
         self.refresher.hooks(
             StandingChanged(

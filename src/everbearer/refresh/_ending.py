@@ -39,7 +39,8 @@ async def give_back(
             released = await store.release(attempt.key, attempt.asked, settlement)
         except StoreError as error:
             _log.warning(
-                "lease not given back, it runs out by itself: %s",
+                "%s/%s: lease not given back, it runs out by itself: %s",
+                *attempt.key,
                 error,
                 extra=attempt.log_extra,
             )
@@ -106,7 +107,8 @@ async def settle(
     back_off = _back_off(attempt, ending, outcome, acquired.record)
     pause = back_off.until
     _log.info(
-        "refresh failed: %s; next attempt in %.1f s",
+        "%s/%s: refresh failed: %s; next attempt in %.1f s",
+        *attempt.key,
         back_off.message,
         pause,
         extra=attempt.log_extra,

@@ -71,7 +71,11 @@ class Flight:
             raise
         except Exception as error:  # noqa: BLE001
             # A defect of ours must not leave ten thousand callers waiting.
-            _log.exception("refresh failed unexpectedly", extra=attempt.log_extra)
+            _log.exception(
+                "%s/%s: refresh failed unexpectedly",
+                *attempt.key,
+                extra=attempt.log_extra,
+            )
             self._landing = attempt.unavailable(
                 f"internal error: {type(error).__name__}", retry_after=1.0
             )

@@ -78,7 +78,8 @@ class Refresher:
         key = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error(
-                "background task failed: %s",
+                "%s/%s: background task failed: %s",
+                *key,
                 type(error).__name__,
                 exc_info=error,
                 extra={"provider": key.provider, "account": key.account},

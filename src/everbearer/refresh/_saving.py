@@ -95,8 +95,10 @@ def _landed(
         )
         return Landing(record.token.access_token)
     gone = replaced.outcome is Replacement.GONE
-    _log.warning(
-        "rotated token not stored: %s",
+    _log.log(
+        logging.INFO if gone else logging.WARNING,
+        "%s/%s: rotated token not stored: %s",
+        *key,
         "the account was disconnected or authorized anew" if gone else "another is",
         extra=extra,
     )
@@ -118,6 +120,7 @@ def _revoke(account: AccountTokens, token: Token) -> None:
             Revocation(token.refresh_token),
             total=refresher.timing.deadline,
             connect=refresher.timing.connect,
+            account=account.key.account,
         ),
         "revoke",
     )
@@ -132,7 +135,8 @@ def _serve_unsaved(
 ) -> Landing:
     key = account.key
     _log.error(
-        "rotated token could not be stored and lives in this process only: %s",
+        "%s/%s: rotated token could not be stored, only this process has it: %s",
+        *key,
         error,
         extra={"provider": key.provider, "account": key.account},
     )

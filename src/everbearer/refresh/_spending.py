@@ -120,6 +120,7 @@ async def _ask(
         total=attempt.timing.connect + attempt.timing.linger,
         connect=attempt.timing.connect,
         before_sending=before_sending,
+        account=attempt.key.account,
     )
 
 

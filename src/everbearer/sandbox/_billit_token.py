@@ -46,6 +46,15 @@ class _Asked:
 
 
 @frozen(eq=False)
+class _Presented:
+    """How a refresh token was presented: the name, and the doubt that excused it."""
+
+    name: Presentation
+    doubt: str
+    was_spent: bool
+
+
+@frozen(eq=False)
 class _Outcome:
     """The true answer, and the pair that it holds."""
 
@@ -79,9 +88,7 @@ class TokenEndpoint:
         params, problem = _parameters(request, await request.read())
         grant_type = params.get("grant_type")
         return _Asked(
-            TokenRequest(
-                None, grant_type, params, request.headers, request.cookies
-            ),
+            TokenRequest(None, grant_type, params, request.headers, request.cookies),
             params,
             problem,
             self._world.grants.code(params.get("code", "")),
@@ -92,13 +99,13 @@ class TokenEndpoint:
         world, connection = self._world, Connection(request)
         record = evolve(asked.record, company=asked.company)
         fault = world.script.take("token", asked.company, grant_type=record.grant_type)
-        outcome = await self._take_effect(asked, fault, connection)
+        presented = self._present(asked, connection)
+        outcome = await self._take_effect(asked, fault, presented, connection)
         answer = outcome.answer if outcome else None
         if fault is not None:
             record = evolve(record, fault=fault.kind)
             answer = spoil(fault, answer)
-            if fault.ambiguous and asked.token is not None:
-                asked.token.doubt = fault.kind
+            _doubt(asked, connection, _cause(fault, presented))
         assert answer is not None  # noqa: S101 - only a fault leaves no outcome
         if fault is not None and fault.drop:
             world.ledger.token_request(record, None, None)
@@ -115,35 +122,61 @@ class TokenEndpoint:
             world.script.answered(connection, asked.token, outcome.pair)
         return response
 
+    def _present(self, asked: _Asked, connection: Connection) -> _Presented | None:
+        """Name this presentation of a refresh token, and enter it in the ledger."""
+        ledger, token = self._world.ledger, asked.token
+        if token is None or self._refusal(asked) is not None:
+            return None
+        company, was_spent = token.grant.company, token.spent_at is not None
+        name, doubt = self._world.grants.present(token)
+        token.presented_on.append(connection)
+        if name == "replay":
+            ledger.replayed(company)
+        elif name == "reuse":
+            ledger.reused(company)
+        elif name == "last_resort":
+            living = not was_spent and token.grant.ended_by is None
+            ledger.resorted(company, doubt, honoured=living)
+        return _Presented(name, doubt, was_spent)
+
     async def _take_effect(
-        self, asked: _Asked, fault: Fault | None, connection: Connection
+        self,
+        asked: _Asked,
+        fault: Fault | None,
+        presented: _Presented | None,
+        connection: Connection,
     ) -> _Outcome | None:
         """Wait as told, and do what was asked, unless the fault says not to."""
-        named = None
-        if asked.token is not None and asked.problem is None:
-            named = self._count(asked.token)
-            asked.token.presented_on.append(connection)
+        name = presented.name if presented else None
         processed = fault.processed if fault else "before"
-        outcome = self._do(asked, named) if processed == "before" else None
+        outcome = self._do(asked, name) if processed == "before" else None
         late = self._world.settings.token_delay + (fault.delay if fault else 0.0)
         if late:
             await asyncio.sleep(late)
         if processed == "after":
-            outcome = self._do(asked, named)
+            if presented and asked.token and asked.token.spent_at is not None:
+                name = self._name_late(asked.token, presented, connection)
+            outcome = self._do(asked, name)
         return outcome
 
-    def _count(self, token: RefreshToken) -> Presentation:
-        """Name this presentation, and enter it in the ledger."""
+    def _name_late(
+        self, token: RefreshToken, presented: _Presented, connection: Connection
+    ) -> Presentation:
+        """Name again what takes effect after a wait, and finds its *token* spent."""
         ledger, company = self._world.ledger, token.grant.company
-        named, doubt = self._world.grants.present(token)
-        if named == "replay":
-            ledger.replayed(company)
-        elif named == "reuse":
+        overtaken = not presented.was_spent
+        if self._world.grants.in_window(token):
+            if overtaken:
+                ledger.replayed(company)
+            return "replay"
+        if overtaken and connection not in token.presented_on:
+            # Its client had left, which has excused the other: both are counted.
+            return "last_resort"
+        missed = presented.name == "replay" and token.grant.ended_by is None
+        if overtaken or missed:
             ledger.reused(company)
-        elif named == "last_resort":
-            living = token.spent_at is None and token.grant.ended_by is None
-            ledger.resorted(company, doubt, honoured=living)
-        return named
+            return "reuse"
+        return presented.name
 
     def _settle(self, asked: _Asked, connection: Connection, *, excused: bool) -> None:
         """The answer is out or will never be; a client that missed it is in doubt."""
@@ -154,19 +187,29 @@ class TokenEndpoint:
         if not excused:
             token.doubt = token.doubt or GONE
 
-    def _do(self, asked: _Asked, named: Presentation | None) -> _Outcome:
-        """What the document says, without any fault."""
+    def _refusal(self, asked: _Asked) -> _Outcome | None:
+        """The answer to a request that is not *asked* by the client it should be."""
         if asked.problem is not None:
             return _refused("invalid_request", asked.problem)
-        client_id, params = asked.params["client_id"], asked.params
+        client_id = asked.params["client_id"]
         secret = self._world.settings.client(client_id)
         if secret is None or not compare_digest(
-            secret.encode(), params["client_secret"].encode()
+            secret.encode(errors="surrogatepass"),
+            asked.params["client_secret"].encode(errors="surrogatepass"),
         ):
             return _refused("invalid_client", "unknown client or wrong secret", 401)
-        if params["grant_type"] == "authorization_code":
-            return self._exchange(asked.code, params)
-        return self._refresh(asked.token, client_id, named)
+        # "Trying to refresh an access token using another client will fail."
+        if asked.token is not None and asked.token.grant.client_id != client_id:
+            return _refused("invalid_grant", "another client's refresh token")
+        return None
+
+    def _do(self, asked: _Asked, named: Presentation | None) -> _Outcome:
+        """What the document says, without any fault."""
+        if refusal := self._refusal(asked):
+            return refusal
+        if asked.params["grant_type"] == "authorization_code":
+            return self._exchange(asked.code, asked.params)
+        return self._refresh(asked.token, named)
 
     def _exchange(self, code: Code | None, params: Mapping[str, Any]) -> _Outcome:
         """Redeem a code: once, in time, by its client, for its redirect URI."""
@@ -183,15 +226,12 @@ class TokenEndpoint:
         return self._paid(pair)
 
     def _refresh(
-        self, token: RefreshToken | None, client_id: str, named: Presentation | None
+        self, token: RefreshToken | None, named: Presentation | None
     ) -> _Outcome:
         """Rotate, by the name that was given to this presentation."""
-        # "Trying to refresh an access token using another client will fail."
-        if token is None or token.grant.client_id != client_id:
-            return _refused("invalid_grant", "unknown refresh token, or another's")
+        if token is None:
+            return _refused("invalid_grant", "unknown refresh token")
         grants, ledger, grant = self._world.grants, self._world.ledger, token.grant
-        if named == "first" and token.spent_at is not None:
-            named = self._count(token)  # spent by another while this one waited
         if named == "replay" and grants.in_window(token):
             return self._paid(grants.replay(token))
         if token.spent_at is not None:
@@ -205,24 +245,45 @@ class TokenEndpoint:
         return self._paid(grants.spend(token))
 
     def _paid(self, pair: Pair) -> _Outcome:
-        content = token_response(
-            pair.access_token, pair.refresh_token, pair.expires_in
-        )
+        content = token_response(pair.access_token, pair.refresh_token, pair.expires_in)
         return _Outcome(Answer.of(content), pair)
 
 
-def _parameters(
-    request: web.Request, body: bytes
-) -> tuple[dict[str, Any], str | None]:
+def _cause(fault: Fault, presented: _Presented | None) -> str:
+    """Why the answer under *fault* leaves the client in doubt; empty if it does not."""
+    if fault.ambiguous:
+        return fault.kind
+    # What says that nothing was done, takes away no excuse.
+    return presented.doubt if presented and fault.processed == "no" else ""
+
+
+def _doubt(asked: _Asked, connection: Connection, cause: str) -> None:
+    """The answer on *connection* will not be understood, or not be enough.
+
+    Not if its client has left, and another presentation was excused by that.
+    """
+    if cause and asked.token is not None and connection in asked.token.presented_on:
+        asked.token.doubt = cause
+
+
+def _parameters(request: web.Request, body: bytes) -> tuple[dict[str, Any], str | None]:
     """The parameters of a token request, and the first thing that is wrong with it."""
     try:
-        params = json.loads(body)
-    except ValueError:
-        return {}, "the body is not JSON"
+        params = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return {}, "the body is not JSON, or names a parameter twice"
     if not isinstance(params, dict):
         return {}, "the body is not a JSON object"
     texts = {name: each for name, each in params.items() if isinstance(each, str)}
     return texts, _problem(request, params, texts)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 6749 section 3.2: no parameter more than once."""
+    if len(dict(pairs)) != len(pairs):
+        message = "a name is given twice"
+        raise ValueError(message)
+    return dict(pairs)
 
 
 def _problem(

@@ -7,7 +7,7 @@ them apart is what the sandbox is for:
 * ``replay``: inside the window that the settings grant; answered like the first time.
 * ``last_resort``: the earlier answer is known to be in *doubt*, because a scripted
   fault spoiled it or the client was gone before it was written.  Every doubt excuses
-  one presentation.
+  one presentation, unless somebody was seen to have read that answer.
 * ``reuse``: everything else.  Somebody spent one token twice.
 """
 
@@ -106,6 +106,11 @@ class Pair:
     access: AccessToken
     refresh: RefreshToken
     expires_in: float
+
+    @property
+    def used(self) -> bool:
+        """Whether either token was seen: somebody has read the answer."""
+        return self.access.seen or self.refresh.spent_at is not None
 
     @property
     def access_token(self) -> str:
@@ -214,8 +219,10 @@ class Grants:
             token.doubt = token.doubt or GONE
             token.presented_on = [x for x in token.presented_on if not x.closed]
         doubt, token.doubt = token.doubt, None
+        if token.successor is not None and token.successor.used:
+            doubt = None
         spent = token.spent_at is not None
-        if spent and token.grant.ended_by is None and self.in_window(token):
+        if spent and self.in_window(token):
             return "replay", doubt or ""
         # A token that never rotates may be presented as often as anyone likes.
         if doubt is not None and (spent or self._settings.rotation != "never"):
@@ -240,7 +247,9 @@ class Grants:
     def in_window(self, token: RefreshToken) -> bool:
         """Whether a spent *token* is still answered."""
         pair, spent_at = token.successor, token.spent_at
-        if pair is None or spent_at is None or pair.refresh.spent_at is not None:
+        if pair is None or spent_at is None or token.grant.ended_by is not None:
+            return False
+        if pair.refresh.spent_at is not None:
             return False
         if self._settings.replay_until_used and pair.access.seen:
             return False

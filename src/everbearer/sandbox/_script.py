@@ -116,9 +116,11 @@ class Script:
         """
         self._ledger.fault_fired(f"killed: {what}", None)
         count = 0
-        for each in self._answered:
-            used = each.pair.access.seen or each.pair.refresh.spent_at is not None
-            if not used and each.token.doubt is None and each.connection.closed:
+        over = [each for each in self._answered if each.connection.closed]
+        for each in over:
+            # Once: the next process to be killed is no excuse for this answer.
+            self._answered.remove(each)
+            if not each.pair.used and each.token.doubt is None:
                 each.token.doubt = f"{what} was killed"
                 count += 1
         return count

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["make_private", "warn_if_shared"]
+__all__ = ["NO_ACCOUNT", "make_private", "warn_if_shared"]
 
 _log = logging.getLogger("everbearer.stores")
+
+NO_ACCOUNT: Final = {"provider": "", "account": ""}
+"""Fields of a log record about no account: a format that shows them works for all."""
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -53,7 +56,11 @@ def warn_if_shared(place: Path) -> None:
     It is not changed: the mode may be somebody's decision.
     """
     if os.name == "posix" and place.stat().st_mode & _OTHERS:
-        _log.warning("others than its owner have access to %s: chmod 600 it", place)
+        _log.warning(
+            "others than its owner have access to %s: chmod 600 it",
+            place,
+            extra=NO_ACCOUNT,
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -168,9 +168,11 @@ def parse_record(row: Mapping[str, Any], plain: bytes) -> Stored:
         )
         record = TokenRecord(key=key, **columns)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _nonsense(key, error) from None
-    known = set(_members(_Secret))
-    return Stored(record, {k: v for k, v in members.items() if k not in known})
+        trouble = error
+    else:
+        known = set(_members(_Secret))
+        return Stored(record, {k: v for k, v in members.items() if k not in known})
+    raise _nonsense(key, trouble)
 
 
 def dump_pending(pending: PendingAuthorization) -> bytes:
@@ -200,7 +202,8 @@ def parse_pending(row: Mapping[str, Any], plain: bytes) -> PendingAuthorization:
             **_shallow(secret),
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise _nonsense(key, error) from None
+        trouble = error
+    raise _nonsense(key, trouble)
 
 
 def _reason(value: str | None) -> Reason | None:
@@ -237,15 +240,18 @@ def _dumped(members: dict[str, Any]) -> bytes:
     try:
         return json.dumps(members, separators=(",", ":")).encode()
     except (TypeError, ValueError):
-        # `from None`: the original error may print a secret.
-        raise ConfigurationError(
-            "a Token's extra may hold only what JSON can say: text, numbers, "
-            "booleans, None, lists and string-keyed mappings of them"
-        ) from None
+        pass
+    # Not in the handler, not even `from None`: the error, which may hold the whole
+    # text, would stay reachable as the context of this one.
+    raise ConfigurationError(
+        "a Token's extra may hold only what JSON can say: text, numbers, "
+        "booleans, None, lists and string-keyed mappings of them"
+    )
 
 
 def _nonsense(key: AccountKey, error: Exception) -> StoreError:
-    # The error's own text may print a secret: its type has to do.
+    # The error's own text may print a secret: its type has to do.  And it is raised
+    # outside the handler, because *error*, as a context, would hold the opened record.
     return StoreError(
         f"the record of account {key.account!r} at {key.provider!r} makes no sense "
         f"({type(error).__name__}): upgrade if a newer release wrote it, or restore "

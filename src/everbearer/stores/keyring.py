@@ -15,7 +15,7 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from everbearer.errors import ConfigurationError, StoreError
-from everbearer.stores._files import make_private, warn_if_shared
+from everbearer.stores._files import NO_ACCOUNT, make_private, warn_if_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,19 +104,24 @@ class Keyring:
             if create and not place.exists():
                 made = make_private(place, f"{cls.generate_key()}\n".encode())
                 if made:
-                    _log.info("made the key file %s: back it up, apart", place)
+                    _log.info(
+                        "made the key file %s: back it up, apart",
+                        place,
+                        extra=NO_ACCOUNT,
+                    )
             warn_if_shared(place)
-            return cls(place.read_text("utf-8"))
+            # A UnicodeDecodeError would hold the whole file: what is no text is, to the
+            # parser, a malformed key.
+            return cls(place.read_bytes().decode("utf-8", "replace"))
         except FileNotFoundError as error:
             raise ConfigurationError(
                 f"there is no key file {place}: put the store's key back there, or in "
                 f"{KEYS_VARIABLE}; without it the stored grants cannot be opened"
             ) from error
-        except (OSError, UnicodeError) as error:
+        except OSError as error:
             raise StoreError(
                 f"the key file {place} cannot be used ({type(error).__name__}: "
-                f"{getattr(error, 'strerror', None) or 'not text'}): check its place, "
-                "its owner and its mode"
+                f"{error.strerror}): check its place, its owner and its mode"
             ) from error
 
     @staticmethod

@@ -216,4 +216,4 @@ class MemoryStore:
         except RuntimeWarning:
             # Where warnings are errors: the token is stored, and raising now would
             # make a lost refresh out of it.
-            _log.warning(said)
+            _log.warning(said, extra=after.key._asdict())

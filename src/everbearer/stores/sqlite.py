@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import StoreError
 from everbearer.stores import _transitions as transitions
+from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._lane import Lane
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import TakenAuthorization
@@ -126,7 +127,7 @@ class SqliteStore:
             await self._writer.aclose()
             raise
         self._opened = os.getpid(), keyring
-        _log.info("token store %s, %r", self._path, keyring)
+        _log.info("token store %s, %r", self._path, keyring, extra=NO_ACCOUNT)
 
     async def aclose(self) -> None:
         """Finish what was asked for and close the file.  Twice is fine."""

@@ -45,14 +45,6 @@ class TokenSource(Protocol):
         """Note that the API refused *rejected* and start its refresh; do not wait."""
         ...
 
-    async def successor_of(self, rejected: str) -> str | None:
-        """The token that took *rejected*'s place meanwhile, here or in the store.
-
-        Never refreshes: the call that asks has had its refresh.  None if *rejected* is
-        still the current one.
-        """
-        ...
-
     def one_shot(self, change: int) -> None:
         """Count bodies under way that cannot be sent twice: +1 before, -1 after."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
@@ -17,6 +18,17 @@ _GIVEN_IS_CLOSED: Final = (
     "the session given to Client is closed; close it after the Client, or pass none"
 )
 
+# What makes a caller's connector reach hosts as it does; aiohttp has no copy().
+_NETWORK_SETTINGS: Final = (
+    "ssl",
+    "resolver",
+    "use_dns_cache",
+    "family",
+    "happy_eyeballs_delay",
+    "interleave",
+    "socket_factory",
+)
+
 
 class Connections:
     """The aiohttp sessions of a Client: one for the API, one for token endpoints."""
@@ -28,7 +40,8 @@ class Connections:
     ) -> None:
         self._ensure_open = ensure_open
         self._given = given
-        self.session: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.token_session: aiohttp.ClientSession | None = None
 
     @property
@@ -36,10 +49,30 @@ class Connections:
         """Whether the API session is the caller's own."""
         return self._given is not None
 
+    @property
+    def session(self) -> aiohttp.ClientSession | None:
+        """The API session, if it is open and the running loop is its own.
+
+        A forked child, which runs a loop of its own too, must not write into the
+        connections of its parent.
+        """
+        session = self._session
+        if (
+            session is None
+            or session.closed
+            or asyncio.get_running_loop() is not self._loop
+        ):
+            return None
+        return session
+
     async def open(self) -> aiohttp.ClientSession:
-        """The API session, opening the Client if need be."""
+        """The API session, opening the Client if need be.
+
+        Raises:
+            ConfigurationError: It cannot be used, or not from here.
+        """
         await self._ensure_open()
-        return self._usable(self.session)
+        return self._usable(self._session)
 
     async def open_for_tokens(self) -> aiohttp.ClientSession:
         """The token endpoint's session, opening the Client if need be."""
@@ -55,12 +88,13 @@ class Connections:
 
     def start(self) -> None:
         """Make the sessions, in the running loop."""
+        self._loop = asyncio.get_running_loop()
         if self._given is not None:
             self.token_session = _beside(self._given)
-            self.session = self._given
+            self._session = self._given
             return
         # Cookies are one jar per session, and this one serves many accounts.
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         # A pooled connection that the server has just closed would make a refresh
         # ambiguous, which is the one thing it must not be: always a new connection.
         self.token_session = aiohttp.ClientSession(
@@ -70,7 +104,7 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close what is ours."""
-        session, self.session = self.session, None
+        session, self._session = self._session, None
         token_session, self.token_session = self.token_session, None
         if token_session is not None:
             await token_session.close()
@@ -79,25 +113,44 @@ class Connections:
 
 
 def _beside(given: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    """A session for token calls, on *given*'s connections.
+    """A session for token calls, with *given*'s TLS settings and proxy.
 
-    Through the caller's connector, TLS settings and proxy, but with none of its
-    default headers, cookies or middlewares: a default Authorization header reaches the
-    token endpoint even with middlewares=().
+    None of its default headers, cookies or middlewares: a default Authorization header
+    reaches the token endpoint even with middlewares=().
     """
     if given.closed:
         raise ConfigurationError(_GIVEN_IS_CLOSED)
-    try:
-        return aiohttp.ClientSession(
-            connector=given.connector,
-            connector_owner=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=given.trust_env,
-            proxy=getattr(given, "_default_proxy", None),
-            proxy_auth=getattr(given, "_default_proxy_auth", None),
-        )
-    except RuntimeError as error:
+    running = asyncio.get_running_loop()
+    # aiohttp itself would notice at the first call, if at all.
+    if getattr(given, "_loop", running) is not running:
         raise ConfigurationError(
             "the session given to Client belongs to another event loop; make both in "
             "the same one"
-        ) from error
+        )
+    connector, ours = _connector_beside(given.connector)
+    return aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=ours,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=given.trust_env,
+        proxy=getattr(given, "_default_proxy", None),
+        proxy_auth=getattr(given, "_default_proxy_auth", None),
+    )
+
+
+def _connector_beside(
+    given: aiohttp.BaseConnector | None,
+) -> tuple[aiohttp.BaseConnector | None, bool]:
+    """One like *given* that keeps no connection, and whether it is ours to close.
+
+    A connector of a kind of its own (a SOCKS proxy, a Unix socket) is shared: nobody
+    knows what it is made of.
+    """
+    if type(given) is not aiohttp.TCPConnector:
+        return given, False
+    settings: dict[str, Any] = {
+        name: getattr(given, f"_{name}") for name in _NETWORK_SETTINGS
+    }
+    if local := getattr(given, "_local_addr_infos", None):
+        settings["local_addr"] = local[0][-1][:2]
+    return aiohttp.TCPConnector(force_close=True, **settings), True

@@ -41,6 +41,10 @@ _ONE_SHOT_MARGIN: Final = 60.0
 _TELLS_NOTHING: Final = frozenset({401, 403, 407, 408, 421, 425, 429})
 _TAKEN: Final = frozenset(range(200, 300)) | frozenset(range(400, 500)) - _TELLS_NOTHING
 
+# One for the rejected token; and one more because its replacement may have been ended
+# by the same event, or replaced by another process while the call was under way.
+_MOST_RESENDS: Final = 2
+
 Respects = Literal["none", "callers", "any"]
 """Which Authorization header, already in the request, is left alone."""
 
@@ -186,10 +190,11 @@ class AccountMiddleware:
         handler: ClientHandlerType,
         response: ClientResponse,
         sent: BearerValue,
+        resends: int = _MOST_RESENDS,
     ) -> ClientResponse:
         """Hand *response* on, or replace the token that was *sent* and send again."""
         signal = await self._signal_in(response, sent)
-        if signal is None:
+        if signal is None or not resends:
             return response
         revoked = signal.verdict is Verdict.REVOKED
         refusal = why_not(req, signal, self._idempotency)
@@ -206,36 +211,11 @@ class AccountMiddleware:
         )
         if replacement is None or refusal is not None:
             return response
-        return await self._resend(req, handler, BearerValue(replacement))
-
-    async def _resend(
-        self, req: ClientRequest, handler: ClientHandlerType, sent: BearerValue
-    ) -> ClientResponse:
-        """Send again, and once more if *sent* was replaced meanwhile; then no more."""
-        response = await self._send_again(req, handler, sent)
-        signal = await self._signal_in(response, sent)
-        if signal is None or why_not(req, signal, self._idempotency):
-            return response
-        await settle(response)
-        if signal.verdict is Verdict.REVOKED:
-            successor = await self._source.replacement_for(
-                sent.access_token, revoked=True
-            )
-        else:
-            successor = await self._source.successor_of(sent.access_token)
-        if successor is None:
-            return response
-        sent = BearerValue(successor)
-        response = await self._send_again(req, handler, sent)
-        await self._signal_in(response, sent)
-        return response
-
-    async def _send_again(
-        self, req: ClientRequest, handler: ClientHandlerType, bearer: BearerValue
-    ) -> ClientResponse:
         make_ready(req)
+        bearer = BearerValue(replacement)
         req.headers[hdrs.AUTHORIZATION] = bearer
-        return await handler(req)
+        response = await handler(req)
+        return await self._judge(req, handler, response, bearer, resends - 1)
 
     async def _signal_in(
         self, response: ClientResponse, sent: BearerValue

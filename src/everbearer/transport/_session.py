@@ -50,13 +50,12 @@ class Account(TokenSource, Protocol):
 
 
 class Http(Protocol):
-    """Where the `aiohttp.ClientSession` to send through comes from.
+    """Where the `aiohttp.ClientSession` to send through comes from."""
 
-    Attributes:
-        session: None until opened, and after closing.
-    """
-
-    session: aiohttp.ClientSession | None
+    @property
+    def session(self) -> aiohttp.ClientSession | None:
+        """None until opened, after closing, and in another event loop."""
+        ...
 
     async def open(self) -> aiohttp.ClientSession:
         """Open it if need be.  Raises ConfigurationError once closed."""

@@ -87,10 +87,6 @@ class FakeAccount:
     def reject(self, rejected: str) -> None:
         self.calls.append(("reject", rejected))
 
-    async def successor_of(self, rejected: str) -> str | None:
-        self.calls.append(("successor_of", rejected))
-        return self.stored if self.stored != rejected else None
-
     def one_shot(self, change: int) -> None:
         self.under_way += change
         self.most_under_way = max(self.most_under_way, self.under_way)

@@ -1,0 +1,5 @@
+"""For every test: the canary, which fails a test that lets a secret be seen."""
+
+from __future__ import annotations
+
+pytest_plugins = ["pytester", "tests._canary"]

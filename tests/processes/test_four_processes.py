@@ -1,0 +1,96 @@
+"""Four processes share accounts whose tokens live one second and are single-use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from everbearer import Client, Registration, Token
+from everbearer._clock import instant
+from everbearer.providers import BILLIT
+from everbearer.sandbox import Sandbox
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
+
+CALLER = Path(__file__).with_name("caller.py")
+ACCOUNTS = ["company-1", "company-2", "company-3", "company-4", "company-5"]
+PROCESSES = 4
+TASKS = 25
+SECONDS = 30.0
+LIFETIME = 1.0
+
+
+async def connect_all(sandbox: Sandbox, store: str) -> None:
+    """Give every account a grant, without the login page."""
+    provider = BILLIT.with_hosts(sandbox.url, sandbox.url, sandbox.url)
+    registration = Registration(provider, "sandbox-client", "sandbox-secret")
+    async with Client(registration, store=store) as client:
+        for account in ACCOUNTS:
+            pair = sandbox.issue(account)
+            expires_at = instant(sandbox.clock() + pair.expires_in)
+            token = Token(pair.access_token, pair.refresh_token, expires_at)
+            await client.adopt("billit", account, token)
+
+
+async def run_callers(sandbox: Sandbox, store: str) -> Counter[str]:
+    """What the callers of all processes saw."""
+    order = json.dumps(
+        {
+            "url": sandbox.url,
+            "store": store,
+            "accounts": ACCOUNTS,
+            "tasks": TASKS,
+            "seconds": SECONDS,
+            "pause": 0.05,
+        }
+    )
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            CALLER,
+            order,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(PROCESSES)
+    ]
+    try:
+        said = await asyncio.gather(*(each.communicate() for each in processes))
+    finally:
+        for each in processes:
+            if each.returncode is None:
+                each.kill()
+    assert [complained for _, complained in said] == [b""] * PROCESSES
+    return sum((Counter(json.loads(seen)) for seen, _ in said), Counter())
+
+
+@pytest.mark.parametrize(
+    "delay",
+    [
+        pytest.param(0.0, id="token-endpoint-at-once"),
+        pytest.param(0.3, id="token-endpoint-takes-300-ms"),
+    ],
+)
+async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
+    """No reuse, no lost grant, no failed call, and no refresh beyond what is due."""
+    store = f"sqlite:///{tmp_path / 'tokens.db'}"
+    async with Sandbox(access_lifetime=LIFETIME, token_delay=delay) as sandbox:
+        await connect_all(sandbox, store)
+        began = sandbox.clock()
+        seen = await run_callers(sandbox, store)
+        took = sandbox.clock() - began
+        assert set(seen) == {"ok"}
+        ledger = sandbox.ledger
+        assert (ledger.reuse, ledger.last_resort, ledger.lost_grants) == (0, 0, 0)
+        # A token is stale when half its second is over; one more for a first look.
+        most = took / (LIFETIME - LIFETIME / 2) + 1
+        refreshes = [ledger.company(account).refreshes for account in ACCOUNTS]
+        assert max(refreshes) <= most
+        assert min(refreshes) >= 10
+        concurrency = {ledger.max_concurrency_of(account) for account in ACCOUNTS}
+        assert concurrency == {1}
