@@ -48,6 +48,7 @@ LOOP, CLEAN_UP, PRINTED = "_loop", "_clean_up", "_printed"
 
 def open_page(namespace: dict[str, Any]) -> None:
     """Give a page its event loop, its folder and its sandbox."""
+    namespace["__name__"] = "__main__"  # as at a prompt
     clean_up = namespace[CLEAN_UP] = contextlib.ExitStack()
     folder = clean_up.enter_context(tempfile.TemporaryDirectory())
     clean_up.enter_context(contextlib.chdir(folder))

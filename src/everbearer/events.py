@@ -148,6 +148,7 @@ class Hooks:
         self._hooks = tuple(hooks)
 
     def __call__(self, event: Event) -> None:
+        """Tell every hook; one that fails is logged, and the others still hear."""
         for hook in self._hooks:
             try:
                 hook(event)

@@ -28,7 +28,7 @@ async def take_turns(store, path):
             await store.changed(KEY, acquired.record, 1.0)
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
         await asyncio.sleep(0)
-        marker.unlink()
+        marker.unlink()  # noqa: ASYNC240 - a moment
         await store.release(KEY, asked, Settlement(acquired.found, restore=True))
 
 

@@ -290,9 +290,13 @@ async def test_a_damaged_file(path, store, make):
     content = bytearray(path.read_bytes())
     content[4096:] = bytes(len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="restore it"):
+
+    async def look() -> None:
         await store.open()
         await store.load(make.key)
+
+    with pytest.raises(StoreError, match="restore it"):
+        await look()
 
 
 async def test_a_store_that_is_not_open(path, make):

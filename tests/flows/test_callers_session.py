@@ -71,7 +71,9 @@ async def test_its_tls_settings_serve_token_calls_too(tmp_path) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=at_server).start()
     base = f"https://127.0.0.1:{runner.addresses[0][1]}"
     provider = standard_provider(
-        "local", authorize_url=f"{base}/authorize", token_url=f"{base}/token",
+        "local",
+        authorize_url=f"{base}/authorize",
+        token_url=f"{base}/token",
         api_base=base,
     )
     connector = aiohttp.TCPConnector(ssl=trusting, family=socket.AF_INET)

@@ -67,9 +67,9 @@ async def test_a_rotation_by_another_process_while_a_resend_is_in_flight(
     async with (
         aiohttp.ClientSession(middlewares=(overtaken,)) as pool,
         Client(registration, store=store, session=pool, timing=TIMING) as slow,
+        slow.session("billit", "acme").get("/v1/whoami") as response,
     ):
-        async with slow.session("billit", "acme").get("/v1/whoami") as response:
-            assert response.status == 200
+        assert response.status == 200
     assert len(set(sent)) == (3 if old_dies else 2)
     assert sandbox.ledger.refreshes == 2
     assert sandbox.ledger.reuse == 0

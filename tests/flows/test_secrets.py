@@ -35,8 +35,9 @@ pytestmark = pytest.mark.asyncio
 
 @pytest_asyncio.fixture
 async def sandbox():
-    """With a client secret that nobody can have printed by chance."""
-    async with Sandbox(client_secret=secrets.token_urlsafe(24)) as running:
+    """With a client secret that nobody prints by chance, and that encodings change."""
+    client_secret = f'{secrets.token_urlsafe(16)}/+ "{secrets.token_urlsafe(16)}'
+    async with Sandbox(client_secret=client_secret) as running:
         yield running
 
 
@@ -163,7 +164,7 @@ def error(status: int, code: str, description: str = "") -> faults.Fault:
 
 def spelt(secret: str) -> dict[str, str]:
     """How an answer may repeat it."""
-    pair = base64.b64encode(f"sandbox-client:{secret}".encode()).decode()
+    pair = base64.b64encode(f"sandbox-client:{quote_plus(secret)}".encode()).decode()
     return {
         "plain": secret,
         "form": quote_plus(secret),

@@ -13,7 +13,7 @@ import click
 from everbearer import AuthorizationRequired, Client, TemporarilyUnavailable
 from everbearer.cli._documents import Documents
 from everbearer.cli._sync_config import SyncConfig
-from everbearer.cli._unleased import UnleasedStore
+from everbearer.cli._unleased import without_leases
 from everbearer.stores import open_store
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Worker:
     async def run(self) -> None:
         store: str | TokenStore = self._config.store
         if self._config.sabotage == "lease":
-            store = UnleasedStore(open_store(self._config.store))
+            store = without_leases(open_store(self._config.store))
         async with Client(
             self._config.registration(), store=store, timing=self._config.timing
         ) as client:

@@ -100,7 +100,7 @@ class Api:
         return route
 
     async def _continue(self, request: web.Request) -> web.StreamResponse | None:
-        """Answer ``Expect: 100-continue``; an early refusal comes instead of the 100."""
+        """Answer ``Expect: 100-continue``; an early refusal comes in its place."""
         _, verdict = self._world.grants.judge(request.headers.get("Authorization"))
         if verdict is not None and self._world.settings.early_refusals:
             return await self._handle(request, self._whoami)
@@ -118,7 +118,7 @@ class Api:
         fault = world.script.take(
             "api", company, method=request.method, path=request.path
         )
-        code = fault.code if fault is not None and fault.code is not None else verdict
+        code = (fault.code if fault else None) or verdict
         late = world.settings.api_delay + (fault.delay if fault else 0.0)
         if late:
             await asyncio.sleep(late)

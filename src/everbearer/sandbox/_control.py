@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Control"]
 
-_ACTIONS: Final = ("expire_now", "invalidate_now", "revoke", "killed", "remove")
+_ACTIONS: Final = (
+    "expire_now",
+    "invalidate_now",
+    "revoke",
+    "killed",
+    "remove",
+    "clear",
+)
 
 
 class _InvalidOrderError(Exception):
@@ -64,20 +71,18 @@ class Control:
                 raise _InvalidOrderError(message)
             return {"id": script.add(make(**order))}
         action = order.pop("action", None)
-        if action == "clear":
-            return {"result": script.clear()}
         if action not in _ACTIONS:
-            message = f"action is clear or one of {', '.join(_ACTIONS)}"
+            message = f"action is one of {', '.join(_ACTIONS)}"
             raise _InvalidOrderError(message)
         return {"result": getattr(script, action)(**order)}
 
     async def _issue(self, request: web.Request) -> web.Response:
         try:
             company = (await _object(request)).get("company")
-            if not isinstance(company, str) or not company:
-                raise _InvalidOrderError("company is a text")
         except _InvalidOrderError as error:
             return _refused(error)
+        if not isinstance(company, str) or not company:
+            return _refused(_InvalidOrderError("company is a text"))
         pair = self._world.grants.grant(company, self._world.settings.client_id)
         return web.json_response(
             {

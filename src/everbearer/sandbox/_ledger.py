@@ -337,4 +337,3 @@ class Ledger:
                 for fault, times in Counter(self.faults).items()
             ],
         }
-

@@ -37,7 +37,7 @@ _FOUND: Final = 302
 _REASON: Final = re.compile(r"<p>(.*?)</p>", re.DOTALL)
 
 
-class LoginRefused(Exception):  # noqa: N818 - what happened, not a fault of the code
+class LoginRefused(Exception):
     """The login page did not send the user back; the message is what it shows."""
 
 
@@ -76,7 +76,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
-        **fields: Any,
+        **fields: Any,  # noqa: ANN401 - of Settings, which checks them
     ) -> None:
         if settings is not None and fields:
             message = "give either settings or single fields"
@@ -222,7 +222,7 @@ async def run(
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[Sandbox], object] | None = None,
-    **settings: Any,
+    **settings: Any,  # noqa: ANN401 - as there
 ) -> None:
     """Serve until cancelled; *ready* is called once the port is known."""
     async with Sandbox(host=host, port=port, **settings) as sandbox:

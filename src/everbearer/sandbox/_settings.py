@@ -18,12 +18,13 @@ Rotation = Literal["every_use", "sometimes", "never"]
 ReplayAnswer = Literal["same", "new"]
 """What a spent refresh token gets inside the replay window."""
 
-_NUMBER = instance_of((int, float))
-_SECONDS = and_(_NUMBER, ge(0))
-_COUNT = and_(instance_of(int), ge(0))
-_TEXT = instance_of(str)
-_FLAG = instance_of(bool)
-_TEXTS = instance_of((tuple, list))
+# Any: the stubs of attrs cannot say "a number, and at least 0".
+_NUMBER: Any = instance_of((int, float))
+_SECONDS: Any = and_(_NUMBER, ge(0))
+_COUNT: Any = and_(instance_of(int), ge(0))
+_TEXT: Any = instance_of(str)
+_FLAG: Any = instance_of(bool)
+_TEXTS: Any = instance_of((tuple, list))
 
 
 @define(kw_only=True, on_setattr=setters.validate)
@@ -85,9 +86,7 @@ class Settings:
         default="every_use", validator=in_(("every_use", "sometimes", "never"))
     )
     replay_window: float = field(default=0.0, validator=_SECONDS)
-    replay_answer: ReplayAnswer = field(
-        default="same", validator=in_(("same", "new"))
-    )
+    replay_answer: ReplayAnswer = field(default="same", validator=in_(("same", "new")))
     replay_until_used: bool = field(default=False, validator=_FLAG)
     reuse_revokes: bool = field(default=True, validator=_FLAG)
     old_access_dies: bool = field(default=False, validator=_FLAG)

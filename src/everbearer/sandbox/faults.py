@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from attrs import evolve, field, frozen
 from attrs.validators import ge, in_, optional
@@ -44,6 +44,7 @@ Processed = Literal["no", "before", "after"]
 _SAYS_NOT_DONE: Final = frozenset({429, 503})
 _FIRST_SERVER_ERROR: Final = 500
 _JSON: Final = "application/json"
+_TIMES: Final[Any] = optional(ge(1))
 _HTML: Final = b"<!doctype html><title>Maintenance</title><h1>Back soon</h1>\n"
 
 
@@ -105,13 +106,11 @@ class Fault:
     kind: str
     at: Literal["token", "api"]
     company: str | None = None
-    times: int | None = field(default=1, validator=optional(ge(1)))
+    times: int | None = field(default=1, validator=_TIMES)
     grant_type: str | None = None
     method: str | None = None
     path: str | None = None
-    processed: Processed = field(
-        default="no", validator=in_(("no", "before", "after"))
-    )
+    processed: Processed = field(default="no", validator=in_(("no", "before", "after")))
     ambiguous: bool = False
     delay: float = field(default=0.0, validator=ge(0))
     drop: bool = False
@@ -223,7 +222,7 @@ def html_200(*, rotates: bool = False, **match: Unpack[TokenMatch]) -> Fault:
 
 
 def truncated_json(*, rotates: bool = True, **match: Unpack[TokenMatch]) -> Fault:
-    """Answer the first half of the true answer; without *rotates*, of an invented one."""
+    """Answer half of the true answer; without *rotates*, of an invented one."""
     if rotates:
         return Fault(
             kind="truncated_json",
@@ -288,9 +287,7 @@ def missing_access_token(
     return evolve(rest, kind="missing_access_token")
 
 
-def error_with_200(
-    code: str = "invalid_grant", **match: Unpack[TokenMatch]
-) -> Fault:
+def error_with_200(code: str = "invalid_grant", **match: Unpack[TokenMatch]) -> Fault:
     """Answer an RFC 6749 error with 200."""
     return evolve(answer(json.dumps({"error": code}), **match), kind="error_with_200")
 
@@ -326,9 +323,7 @@ def refuse(
     **match: Unpack[ApiMatch],
 ) -> Fault:
     """Claim the token error *code*, padded to *size* bytes, whatever the token."""
-    return Fault(
-        kind="refuse", at="api", code=code, status=status, size=size, **match
-    )
+    return Fault(kind="refuse", at="api", code=code, status=status, size=size, **match)
 
 
 def api_status(
@@ -353,9 +348,7 @@ def api_status(
 
 def api_slow(seconds: float, **match: Unpack[ApiMatch]) -> Fault:
     """Answer truly, *seconds* late."""
-    return Fault(
-        kind="api_slow", at="api", processed="after", delay=seconds, **match
-    )
+    return Fault(kind="api_slow", at="api", processed="after", delay=seconds, **match)
 
 
 def api_drop(**match: Unpack[ApiMatch]) -> Fault:

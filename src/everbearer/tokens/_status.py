@@ -68,9 +68,7 @@ def status_of(key: AccountKey, record: TokenRecord | None) -> AccountStatus:
     return AccountStatus(
         key.provider,
         key.account,
-        "connected"
-        if record.standing is Standing.CONNECTED
-        else "needs_authorization",
+        "connected" if record.standing is Standing.CONNECTED else "needs_authorization",
         expires_at=record.token.expires_at,
         refresh_expires_at=record.token.refresh_expires_at,
         since=instant(record.since),
