@@ -21,10 +21,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FIXED", "running"]
-
-FIXED = "fixed"
-"""The account of contestants that know only one token; nothing ends its token."""
+__all__ = ["running"]
 
 # About what a signed token with its claims takes in an Authorization header.
 _TOKEN_BYTES = 660
@@ -92,9 +89,10 @@ class Api:
             {account: self.pair(account) for account in await request.json()}
         )
 
-    async def expire(self, _: web.BaseRequest) -> web.Response:
-        """End every access token but the fixed one."""
-        self.by_access = {t: a for t, a in self.by_access.items() if a == FIXED}
+    async def expire(self, request: web.BaseRequest) -> web.Response:
+        """End the access tokens of the accounts in the body."""
+        over = set(await request.json())
+        self.by_access = {t: a for t, a in self.by_access.items() if a not in over}
         return web.Response()
 
     async def figures(self, _: web.BaseRequest) -> web.Response:

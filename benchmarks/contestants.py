@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import aiohttp
 import httpx2
 from aiohttp_oauth2_client.grant.client_credentials import ClientCredentialsGrant
 from aiohttp_oauth2_client.middleware import OAuth2Middleware
-from api_server import FIXED
 from attrs import frozen
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
@@ -20,24 +19,33 @@ from everbearer.providers import standard_provider
 from everbearer.stores import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from everbearer import AccountSession
+
+    _Gets = aiohttp.ClientSession | AccountSession
 
 __all__ = [
-    "ALONE",
+    "AUTHLIB",
+    "BARE",
+    "BARE_EACH",
+    "OURS",
+    "OURS_EACH",
     "Contestant",
-    "aiohttp_oauth2_client",
-    "authlib",
-    "bare",
-    "constant_header",
-    "everbearer",
+    "everybody",
 ]
 
 PATH = "/v1/orders"
 HOUR = 3600
-ALONE = (FIXED,)
 
-Pairs = dict[str, dict[str, Any]]
-"""Token responses by account, as the server gave them."""
+BARE = "bare aiohttp"
+BARE_EACH = "bare, session per account"
+OURS = "everbearer"
+OURS_EACH = "everbearer, all accounts"
+AUTHLIB = "Authlib on httpx2"
+
+Pair = dict[str, Any]
+"""A token response, as the server gave it."""
 
 
 @frozen
@@ -52,18 +60,18 @@ class Contestant:
 
     name: str
     call: Callable[[int], Awaitable[str]]
-    accounts: tuple[str, ...] = ALONE
+    accounts: tuple[str, ...]
 
 
-def _with_aiohttp(name: str, session: aiohttp.ClientSession, base: str) -> Contestant:
-    url = base + PATH
+def _by_turns(name: str, base: str, each: dict[str, _Gets]) -> Contestant:
+    sessions, count, url = tuple(each.values()), len(each), base + PATH
 
-    async def call(_: int) -> str:
-        async with session.get(url) as response:
+    async def call(number: int) -> str:
+        async with sessions[number % count].get(url) as response:
             account: str = (await response.json())["account"]
             return account
 
-    return Contestant(name, call)
+    return Contestant(name, call, tuple(each))
 
 
 def _session(**options: Any) -> aiohttp.ClientSession:  # noqa: ANN401
@@ -71,18 +79,38 @@ def _session(**options: Any) -> aiohttp.ClientSession:  # noqa: ANN401
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), **options)
 
 
-@asynccontextmanager
-async def bare(base: str, pairs: Pairs, name: str) -> AsyncIterator[Contestant]:
-    """The header as a default of the session: what authorization costs at the least."""
-    header = {"Authorization": f"Bearer {pairs[FIXED]['access_token']}"}
-    async with _session(headers=header) as session:
-        yield _with_aiohttp(name, session, base)
+def _bearer(pair: Pair) -> str:
+    return f"Bearer {pair['access_token']}"
 
 
 @asynccontextmanager
-async def constant_header(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
+async def _bare(
+    base: str, pairs: dict[str, Pair], name: str
+) -> AsyncIterator[Contestant]:
+    """The header as a session's default: what authorization costs at the least."""
+    async with AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector()
+        stack.push_async_callback(connector.close)
+        sessions = {
+            account: await stack.enter_async_context(
+                _session(
+                    connector=connector,
+                    connector_owner=False,
+                    headers={"Authorization": _bearer(pair)},
+                )
+            )
+            for account, pair in pairs.items()
+        }
+        yield _by_turns(name, base, sessions)
+
+
+@asynccontextmanager
+async def _constant_header(
+    base: str, pairs: dict[str, Pair]
+) -> AsyncIterator[Contestant]:
     """A middleware that sets the header and thinks of nothing."""
-    value = f"Bearer {pairs[FIXED]['access_token']}"
+    ((account, pair),) = pairs.items()
+    value = _bearer(pair)
 
     async def middleware(
         req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -91,13 +119,14 @@ async def constant_header(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
         return await handler(req)
 
     async with _session(middlewares=(middleware,)) as session:
-        yield _with_aiohttp("aiohttp, middleware with a constant header", session, base)
+        yield _by_turns("constant header middleware", base, {account: session})
 
 
 @asynccontextmanager
-async def everbearer(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
+async def _everbearer(
+    base: str, pairs: dict[str, Pair], name: str
+) -> AsyncIterator[Contestant]:
     """A session for each account, taken in turn."""
-    accounts = tuple(account for account in pairs if account != FIXED)
     provider = standard_provider(
         "bench",
         authorize_url=f"{base}/authorize",
@@ -107,43 +136,67 @@ async def everbearer(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
     registration = Registration(provider, "bench-client", "bench-secret")
     expires_at = datetime.now(UTC) + timedelta(seconds=HOUR)
     async with Client(registration, store=MemoryStore()) as client:
-        for account in accounts:
-            pair = pairs[account]
+        for account, pair in pairs.items():
             token = Token(pair["access_token"], pair["refresh_token"], expires_at)
             await client.adopt("bench", account, token)
-        sessions = [client.session("bench", account) for account in accounts]
-        count = len(sessions)
-
-        async def call(number: int) -> str:
-            async with sessions[number % count].get(PATH) as response:
-                account: str = (await response.json())["account"]
-                return account
-
-        yield Contestant("everbearer", call, accounts)
+        sessions = {account: client.session("bench", account) for account in pairs}
+        yield _by_turns(name, base, sessions)
 
 
 @asynccontextmanager
-async def authlib(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
+async def _authlib(base: str, pairs: dict[str, Pair]) -> AsyncIterator[Contestant]:
     """Authlib's asynchronous client, which prefers httpx2 to httpx."""
     assert issubclass(AsyncOAuth2Client, httpx2.AsyncClient), "Authlib fell back"
-    token = pairs[FIXED] | {"expires_at": int(time.time()) + HOUR}
+    ((account, pair),) = pairs.items()
+    token = pair | {"expires_at": int(time.time()) + HOUR}
     async with AsyncOAuth2Client("bench-client", "bench-secret", token=token) as client:
         url = base + PATH
 
         async def call(_: int) -> str:
-            account: str = (await client.get(url)).json()["account"]
-            return account
+            seen: str = (await client.get(url)).json()["account"]
+            return seen
 
-        yield Contestant("Authlib on httpx2", call)
+        yield Contestant(AUTHLIB, call, (account,))
 
 
 @asynccontextmanager
-async def aiohttp_oauth2_client(base: str, pairs: Pairs) -> AsyncIterator[Contestant]:
+async def _aiohttp_oauth2_client(
+    base: str, pairs: dict[str, Pair]
+) -> AsyncIterator[Contestant]:
     """The middleware of aiohttp-oauth2-client."""
+    ((account, pair),) = pairs.items()
     async with (
         ClientCredentialsGrant(
-            f"{base}/token", "bench-client", "bench-secret", token=dict(pairs[FIXED])
+            f"{base}/token", "bench-client", "bench-secret", token=dict(pair)
         ) as grant,
         _session(middlewares=(OAuth2Middleware(grant),)) as session,
     ):
-        yield _with_aiohttp("aiohttp-oauth2-client", session, base)
+        yield _by_turns("aiohttp-oauth2-client", base, {account: session})
+
+
+@asynccontextmanager
+async def everybody(
+    base: str, issue: Callable[[Iterable[str]], Awaitable[dict[str, Pair]]], count: int
+) -> AsyncIterator[list[Contestant]]:
+    """All contestants, the ones with *count* accounts included.
+
+    Args:
+        issue: Has the server give a grant to each of these accounts.
+    """
+    one = await issue(["alone"])
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(each)
+            for each in (
+                _bare(base, one, BARE),
+                _bare(base, one, "bare aiohttp, once more"),
+                _constant_header(base, one),
+                _everbearer(base, one, OURS),
+                _bare(base, await issue(f"bare-{n}" for n in range(count)), BARE_EACH),
+                _everbearer(
+                    base, await issue(f"ours-{n}" for n in range(count)), OURS_EACH
+                ),
+                _aiohttp_oauth2_client(base, one),
+                _authlib(base, one),
+            )
+        ]

@@ -1,35 +1,38 @@
 """What a call costs while the token is fresh: throughput and CPU, side by side.
 
-All contestants run in every round, in an order that moves on from round to round, so
-that whatever slows the machine down slows everybody down; each ratio is taken within a
-round.  Bare aiohttp runs twice: its ratio to itself is how far the figures can be
-trusted.  The server has a process of its own, so that CPU time is the client's.
+All contestants run in every round, in an order of its own, so that whatever slows the
+machine down slows everybody down; each ratio is taken within a round.  Bare aiohttp
+runs twice: its ratio to itself is how far the figures can be trusted.  The server has a
+process of its own, so that CPU time is the client's.
+
+Everbearer runs twice too, each time beside bare aiohttp with the very same headers as
+session defaults: one account and one session; and 1,000 accounts in turn, beside a bare
+session for each, because whoever has that many tokens pays for touching them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import time
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import contestants as who
-from api_server import FIXED, running
+from api_server import running
 from attrs import asdict, define, field, frozen
 from figures import Section, Spread, Target
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["measure"]
 
 CONCURRENCY = 16
 LEAST_OF_BARE = 0.97
 LEAST_OF_AUTHLIB = 5.0
-BARE = "bare aiohttp, header as a session default"
 
 
 @frozen
@@ -40,16 +43,40 @@ class Slice:
     cpu: float
 
 
+class _Server:
+    """What the measuring side asks of the server, beside the calls."""
+
+    def __init__(self, base: str, http: aiohttp.ClientSession) -> None:
+        self.base = base
+        self._http = http
+
+    async def issue(self, accounts: Iterable[str]) -> dict[str, who.Pair]:
+        url = f"{self.base}/_bench/issue"
+        async with self._http.post(url, json=list(accounts)) as response:
+            pairs: dict[str, who.Pair] = await response.json()
+            return pairs
+
+    async def expire(self, accounts: Iterable[str]) -> None:
+        url = f"{self.base}/_bench/expire"
+        (await self._http.post(url, json=list(accounts))).release()
+
+    async def figures(self) -> dict[str, Any]:
+        async with self._http.get(f"{self.base}/_bench/figures") as response:
+            figures: dict[str, Any] = await response.json()
+            return figures
+
+
 @define
 class _Run:
-    """The contestants, what each round gave, and what went wrong."""
+    """What each round gave, and what went wrong."""
 
-    base: str
-    http: aiohttp.ClientSession
-    field_: list[who.Contestant]
-    slices: dict[str, list[Slice]] = field(factory=dict)
+    contestants: list[who.Contestant]
+    slices: dict[str, list[Slice]] = field(init=False)
     wrong: list[str] = field(factory=list)
     made: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.slices = {each.name: [] for each in self.contestants}
 
     async def slice(self, contestant: who.Contestant, calls: int) -> Slice:
         """Make *calls* calls, `CONCURRENCY` at a time, and check every answer."""
@@ -76,33 +103,14 @@ class _Run:
                     f"{contestant.name}: call {number} carried the token of {seen}"
                 )
 
-    async def round(self, number: int, calls: int) -> None:
-        """A slice of everybody, beginning with another one each time."""
-        first = number % len(self.field_)
-        for contestant in self.field_[first:] + self.field_[:first]:
-            taken = await self.slice(contestant, calls)
-            self.slices.setdefault(contestant.name, []).append(taken)
+    async def round(self, calls: int) -> None:
+        """A slice of everybody.
 
-    async def rotate(self, contestant: who.Contestant) -> Slice:
-        """End every account's token at the server, then call each account twice.
-
-        Not part of any ratio: it is here for what it proves, that each account is
-        refreshed once and that each call after it carries the account's new token.
+        In an order of its own: who comes after the same one every time inherits its
+        caches and its garbage every time.
         """
-        accounts = len(contestant.accounts)
-        before = await self.figures()
-        (await self.http.post(f"{self.base}/_bench/expire")).release()
-        taken = await self.slice(contestant, 2 * accounts)
-        after = await self.figures()
-        refreshes = after["refreshes"] - before["refreshes"]
-        if refreshes != accounts:
-            self.wrong.append(f"{refreshes} refreshes for {accounts} accounts")
-        return taken
-
-    async def figures(self) -> dict[str, Any]:
-        async with self.http.get(f"{self.base}/_bench/figures") as response:
-            figures: dict[str, Any] = await response.json()
-            return figures
+        for each in random.sample(self.contestants, len(self.contestants)):
+            self.slices[each.name].append(await self.slice(each, calls))
 
     def ratio(self, name: str, other: str, of: str) -> Spread:
         """How many times *other*'s seconds *name* took, round by round."""
@@ -110,83 +118,71 @@ class _Run:
         return Spread.of([getattr(a, of) / getattr(b, of) for a, b in pairs])
 
 
+async def _rotate(run: _Run, ours: who.Contestant, server: _Server) -> None:
+    """End every account's token at the server, then call each account twice.
+
+    Not part of any ratio: it is here for what it proves, that each account is refreshed
+    once and that each call after it carries the account's new token.
+    """
+    before = await server.figures()
+    await server.expire(ours.accounts)
+    await run.slice(ours, 2 * len(ours.accounts))
+    refreshes = (await server.figures())["refreshes"] - before["refreshes"]
+    if refreshes != len(ours.accounts):
+        run.wrong.append(f"{refreshes} refreshes for {len(ours.accounts)} accounts")
+
+
 async def measure(*, rounds: int, calls: int, accounts: int) -> Section:
     """Compare everybody in *rounds* rounds of *calls* calls each."""
-    async with AsyncExitStack() as stack:
-        base = stack.enter_context(running())
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        names = [FIXED, *(f"account-{number}" for number in range(accounts))]
-        async with http.post(f"{base}/_bench/issue", json=names) as response:
-            pairs = await response.json()
-        field_ = [
-            await stack.enter_async_context(each)
-            for each in (
-                who.bare(base, pairs, BARE),
-                who.constant_header(base, pairs),
-                who.everbearer(base, pairs),
-                who.aiohttp_oauth2_client(base, pairs),
-                who.bare(base, pairs, "bare aiohttp, once more"),
-                who.authlib(base, pairs),
-            )
-        ]
-        run = _Run(base, http, field_)
-        ours = field_[2]
-        for contestant in field_:
-            await run.slice(contestant, max(calls, len(contestant.accounts)))
-        gc.collect()
-        gc.freeze()  # What was set up is nobody's garbage.
-        rotation = None
-        begun = await run.figures(), time.perf_counter()
-        for number in range(rounds):
-            if number == rounds // 2:
-                rotation = await run.rotate(ours)
-            await run.round(number, calls)
-        figures = await run.figures()
-        gc.unfreeze()
-        busy = (figures["cpu"] - begun[0]["cpu"]) / (time.perf_counter() - begun[1])
-        return _section(run, ours.name, rotation, figures | {"server_busy": busy})
+    with running() as base:
+        async with (
+            aiohttp.ClientSession() as http,
+            who.everybody(
+                base, (server := _Server(base, http)).issue, accounts
+            ) as contestants,
+        ):
+            run = _Run(contestants)
+            ours = next(each for each in contestants if each.name == who.OURS_EACH)
+            for contestant in contestants:
+                await run.slice(contestant, max(calls, len(contestant.accounts)))
+            gc.collect()
+            gc.freeze()  # What was set up is nobody's garbage.
+            began, before = time.perf_counter(), await server.figures()
+            for number in range(rounds):
+                if number == rounds // 2:
+                    await _rotate(run, ours, server)
+                await run.round(calls)
+            ledger, took = await server.figures(), time.perf_counter() - began
+            gc.unfreeze()
+    ledger["busy"] = (ledger.pop("cpu") - before["cpu"]) / took
+    return _section(run, ledger)
 
 
-def _section(
-    run: _Run, ours: str, rotation: Slice | None, ledger: dict[str, Any]
-) -> Section:
-    table = Table(title=f"fast path, {CONCURRENCY} concurrent calls")
+def _section(run: _Run, ledger: dict[str, Any]) -> Section:
+    table = Table(title=f"fast path, {CONCURRENCY} concurrent calls  [quartiles]")
     table.add_column("contestant")
-    for title in (
-        "calls/s",
-        "CPU us/call",
-        "throughput of bare  [quartiles]",
-        "CPU of bare  [quartiles]",
-    ):
+    for title in ("calls/s", "CPU us", "throughput of bare", "CPU of bare"):
         table.add_column(title, justify="right")
     rows = {}
     for name, slices in run.slices.items():
-        wall = Spread.of([1 / each.wall for each in slices])
+        speed = Spread.of([1 / each.wall for each in slices])
         cpu = Spread.of([each.cpu * 1e6 for each in slices])
-        throughput = run.ratio(BARE, name, "wall")
-        cost = run.ratio(name, BARE, "cpu")
-        table.add_row(
-            name,
-            f"{wall.median:,.0f}",
-            f"{cpu.median:.1f}",
-            "1" if name == BARE else throughput.show(3),
-            "1" if name == BARE else cost.show(3),
-        )
+        throughput = run.ratio(who.BARE, name, "wall")
+        cost = run.ratio(name, who.BARE, "cpu")
+        ratios = (throughput.show(3), cost.show(3)) if name != who.BARE else ("1", "1")
+        table.add_row(name, f"{speed.median:,.0f}", f"{cpu.median:.1f}", *ratios)
         rows[name] = {
-            "calls_per_second": asdict(wall),
+            "calls_per_second": asdict(speed),
             "cpu_microseconds": asdict(cpu),
             "throughput_of_bare": asdict(throughput),
             "cpu_of_bare": asdict(cost),
         }
     table.caption = (
-        f"{ledger['calls']:,} calls, each checked for its account's token; server "
-        f"{ledger['server_busy']:.0%} busy"
+        f"{ledger['calls']:,} calls, each checked for its account's token; "
+        f"server {ledger['busy']:.0%} busy\n"
+        f"one rotation: {ledger['refused']:,} rejected calls, "
+        f"{ledger['refreshes']:,} refreshes, {ledger['reuse']} reuse"
     )
-    if rotation is not None:
-        table.caption += (
-            f"\none rotation: {ledger['refreshes']:,} refreshes for "
-            f"{ledger['refused']:,} rejected calls, {ledger['reuse']} reuse"
-        )
     wrong = list(run.wrong)
     if ledger["reuse"]:
         wrong.append(f"{ledger['reuse']} spent refresh tokens were presented again")
@@ -194,19 +190,25 @@ def _section(
         "fast",
         table,
         {"contestants": rows, "server": ledger},
-        (
-            Target(
-                "throughput of bare aiohttp",
-                run.ratio(BARE, ours, "wall"),
-                LEAST_OF_BARE,
-                "at least",
-            ),
-            Target(
-                "throughput of Authlib on httpx2",
-                run.ratio("Authlib on httpx2", ours, "wall"),
-                LEAST_OF_AUTHLIB,
-                "at least",
-            ),
-        ),
+        _targets(run),
         tuple(wrong),
+    )
+
+
+def _targets(run: _Run) -> tuple[Target, ...]:
+    accounts = len(
+        next(each for each in run.contestants if each.name == who.OURS_EACH).accounts
+    )
+    return tuple(
+        Target(what, run.ratio(other, ours, "wall"), least, "at least")
+        for what, other, ours, least in (
+            ("throughput of bare aiohttp", who.BARE, who.OURS, LEAST_OF_BARE),
+            (
+                f"the same with {accounts:,} accounts in turn",
+                who.BARE_EACH,
+                who.OURS_EACH,
+                LEAST_OF_BARE,
+            ),
+            (f"throughput of {who.AUTHLIB}", who.AUTHLIB, who.OURS, LEAST_OF_AUTHLIB),
+        )
     )

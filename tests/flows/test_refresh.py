@@ -28,7 +28,7 @@ from everbearer.events import (
 )
 from everbearer.providers import BILLIT
 from everbearer.sandbox import faults
-from everbearer.stores import MemoryStore
+from everbearer.stores import Asked, MemoryStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -485,3 +485,62 @@ async def test_refresh_on_demand_happens_once(sandbox, client, connect) -> None:
     assert sandbox.ledger.refreshes == 1
     await session.refresh()
     assert sandbox.ledger.refreshes == 2
+
+
+class HesitantStore(MemoryStore):
+    """A store whose `replace` takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def replace(self, key, rotation):
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().replace(key, rotation)
+
+
+async def test_nobody_uses_a_rotated_token_before_it_is_stored(
+    sandbox, registration, connect
+) -> None:
+    """A crash between use and save would lose it; so the save comes first."""
+    store = HesitantStore()
+    async with Client(registration, store=store, timing=TIMING) as careful:
+        await connect(to=careful, expired=True)
+        calls = [asyncio.create_task(whoami(careful)) for _ in range(10)]
+        await store.asked.wait()
+        await asyncio.sleep(0.1)
+        assert not any(call.done() for call in calls)
+        assert sandbox.ledger.calls == 0
+        store.go_on.set()
+        assert set(await asyncio.gather(*calls)) == {"acme"}
+
+
+async def test_a_holder_that_dies_before_sending_costs_a_lease_term(
+    sandbox, registration, connect, store, client
+) -> None:
+    """Its lease runs out, nothing was sent, and the next in line refreshes."""
+    await connect(expired=True)
+    dead = Asked("a-dead-flight", "a-dead-process", TIMING.lease)
+    assert (await store.acquire(client.session("billit", "acme").key, dead)).granted
+    assert await whoami(client) == "acme"
+    assert sandbox.ledger.refreshes == 1
+    assert sandbox.ledger.last_resort == 0
+
+
+async def test_a_holder_that_dies_after_sending_is_waited_for(
+    sandbox, registration, connect, store, client, events
+) -> None:
+    """Its request may still arrive: the token is presented again after the grace."""
+    await connect(expired=True)
+    key = client.session("billit", "acme").key
+    dead = Asked("a-dead-flight", "a-dead-process", TIMING.lease)
+    assert (await store.acquire(key, dead)).granted
+    record = await store.load(key)
+    await store.renew(key, dead, spending=record.refresh_fingerprint)
+    sent_at = sandbox.clock()
+    assert await whoami(client) == "acme"
+    assert sandbox.clock() - sent_at >= TIMING.linger
+    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
+    assert started == ["last_resort"]
+    assert sandbox.ledger.refreshes == 1

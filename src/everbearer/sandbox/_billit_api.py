@@ -31,6 +31,7 @@ _CHUNK: Final = 65_536
 _PAGING: Final = frozenset({"$top", "$skip"})
 _REDIRECTS: Final = range(300, 400)
 _ORDERS_PER_COMPANY: Final = 100_000
+_MOST_DIGITS: Final = 100
 
 _EXPLANATIONS: Final = {
     "AccessTokenExpired": "the access token has expired",
@@ -185,20 +186,21 @@ class Api:
     async def _orders(self, call: _Call) -> _Reply:
         """One page of the company's orders (odata.md, PROVIDERS 2.6)."""
         query = call.request.query
-        top, skip = query.get("$top", str(MOST_PER_PAGE)), query.get("$skip", "0")
+        top = _number(query.get("$top", str(MOST_PER_PAGE)))
+        skip = _number(query.get("$skip", "0"))
         if unknown := sorted(set(query) - _PAGING):
             return _bad_request(f"not emulated: {', '.join(unknown)}")
-        if not (top.isdecimal() and skip.isdecimal()):
+        if top is None or skip is None:
             return _bad_request("$top and $skip are whole numbers")
-        if int(top) > MOST_PER_PAGE:
+        if top > MOST_PER_PAGE:
             return _bad_request(f"$top is {MOST_PER_PAGE} at most")
         count = self._world.settings.orders_per_account
-        numbers = range(count)[int(skip) : int(skip) + int(top)]
+        numbers = range(count)[skip : skip + top]
         content: dict[str, object] = {
             "Items": [_order(call.company, number) for number in numbers]
         }
         if numbers and numbers[-1] + 1 < count:
-            following = {"$top": top, "$skip": str(numbers[-1] + 1)}
+            following = {"$top": str(top), "$skip": str(numbers[-1] + 1)}
             url = call.request.url.with_query(following)
             content["NextPageLink"] = str(url)
         return _Reply(Answer.of(content), len(numbers))
@@ -206,8 +208,8 @@ class Api:
     async def _order(self, call: _Call) -> _Reply:
         """One order; somebody else's is a 401 that is not about the token (401.md)."""
         first = _first_order_id(call.company)
-        wanted = call.request.match_info["id"]
-        number = int(wanted) - first if wanted.isdecimal() else -1
+        wanted = _number(call.request.match_info["id"])
+        number = -1 if wanted is None else wanted - first
         if not 0 <= number < self._world.settings.orders_per_account:
             content = api_error("OrderNotAccessible", "no order of yours")
             return _Reply(Answer.of(content, 401))
@@ -279,6 +281,11 @@ async def _read(request: web.Request, most: int | None = None) -> tuple[str, int
         digest.update(chunk)
         length += len(chunk)
     return digest.hexdigest(), length
+
+
+def _number(text: str) -> int | None:
+    """A whole number, or None; nobody counts to what int() refuses to read."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def _first_order_id(company: str) -> int:

@@ -143,8 +143,9 @@ def _connector_beside(
 ) -> tuple[aiohttp.BaseConnector | None, bool]:
     """One like *given* that keeps no connection, and whether it is ours to close.
 
-    A connector of a kind of its own (a SOCKS proxy, a Unix socket) is shared: nobody
-    knows what it is made of.
+    Not *given* itself: a thousand calls that queue for its hundred connections would
+    keep the refresh waiting that they all wait for.  A connector of a kind of its own
+    (a SOCKS proxy, a Unix socket) is shared: nobody knows what it is made of.
     """
     if type(given) is not aiohttp.TCPConnector:
         return given, False

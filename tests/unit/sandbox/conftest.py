@@ -62,7 +62,7 @@ class Caller:
     begun: list[Begun] = field(factory=list, repr=False)
 
     async def __call__(self, method: str, path: str, **options: Any) -> Answered:
-        url = path if "://" in path else self.sandbox.url + path
+        url = path if path.startswith("http") else self.sandbox.url + path
         try:
             async with self.http.request(
                 method, url, allow_redirects=False, **options
