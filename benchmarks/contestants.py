@@ -63,8 +63,8 @@ class Contestant:
     accounts: tuple[str, ...]
 
 
-def _by_turns(name: str, base: str, each: dict[str, _Gets]) -> Contestant:
-    sessions, count, url = tuple(each.values()), len(each), base + PATH
+def _by_turns(name: str, url: str, each: dict[str, _Gets]) -> Contestant:
+    sessions, count = tuple(each.values()), len(each)
 
     async def call(number: int) -> str:
         async with sessions[number % count].get(url) as response:
@@ -101,7 +101,7 @@ async def _bare(
             )
             for account, pair in pairs.items()
         }
-        yield _by_turns(name, base, sessions)
+        yield _by_turns(name, base + PATH, sessions)
 
 
 @asynccontextmanager
@@ -119,7 +119,7 @@ async def _constant_header(
         return await handler(req)
 
     async with _session(middlewares=(middleware,)) as session:
-        yield _by_turns("constant header middleware", base, {account: session})
+        yield _by_turns("constant header middleware", base + PATH, {account: session})
 
 
 @asynccontextmanager
@@ -140,7 +140,7 @@ async def _everbearer(
             token = Token(pair["access_token"], pair["refresh_token"], expires_at)
             await client.adopt("bench", account, token)
         sessions = {account: client.session("bench", account) for account in pairs}
-        yield _by_turns(name, base, sessions)
+        yield _by_turns(name, PATH, sessions)
 
 
 @asynccontextmanager
@@ -171,7 +171,7 @@ async def _aiohttp_oauth2_client(
         ) as grant,
         _session(middlewares=(OAuth2Middleware(grant),)) as session,
     ):
-        yield _by_turns("aiohttp-oauth2-client", base, {account: session})
+        yield _by_turns("aiohttp-oauth2-client", base + PATH, {account: session})
 
 
 @asynccontextmanager

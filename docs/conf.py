@@ -27,6 +27,8 @@ source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+# `Client` in a docstring is a link if there is such an object, and else just code.
+default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Docstrings say Args, Raises and Attributes; the latter as a list, because attrs has

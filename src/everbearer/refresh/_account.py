@@ -64,6 +64,7 @@ class AccountTokens:
         self._rejected: set[str] = set()
         self._quiet_until = -math.inf
         self._one_shots = 0
+        self.forgotten = 0
         self._log_extra = {"provider": key.provider, "account": key.account}
 
     # ---- the fast path
@@ -172,8 +173,15 @@ class AccountTokens:
         if flight is None:
             flight = Flight(self, margin=margin, unwanted=unwanted)
             self._flight = flight
-            self.refresher.spawn(self.key, self._run(flight), "flight")
+            task = self.refresher.spawn(self.key, self._run(flight), "flight")
+            task.add_done_callback(lambda _: self._ended(flight))
         return flight
+
+    def _ended(self, flight: Flight) -> None:
+        # A task that is cancelled before its first step runs none of its `finally`s.
+        flight.closed()
+        if self._flight is flight:
+            self._flight = None
 
     async def _run(self, flight: Flight) -> None:
         try:
@@ -220,7 +228,7 @@ class AccountTokens:
         if token.access_token in self._rejected:
             fresh_until = -math.inf
         if not same:
-            self._rejected.clear()
+            self._rejected.intersection_update({token.access_token})
             self._quiet_until = -math.inf
         self._held = _Held(
             record,
@@ -253,6 +261,7 @@ class AccountTokens:
     def forget(self) -> None:
         """Drop what is held in memory."""
         self._held = None
+        self.forgotten += 1
         self._rejected.clear()
         self._quiet_until = -math.inf
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from everbearer.errors import ConfigurationError, TemporarilyUnavailable
-from everbearer.refresh._decision import Situation
+from everbearer.refresh._decision import Fact, Situation, facts_of
 
 if TYPE_CHECKING:
     from everbearer._clock import Clock
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from everbearer.refresh._account import AccountTokens
     from everbearer.refresh._refresher import Refresher
     from everbearer.refresh._timing import Timing
-    from everbearer.stores import Asked
+    from everbearer.stores import Acquired, Asked
     from everbearer.tokens import AccountKey, Intent, TokenRecord
 
 __all__ = ["Attempt", "Landing"]
@@ -110,6 +110,12 @@ class Attempt:
             leased=leased,
             found=found,
         )
+
+    def may_replay(self, record: TokenRecord, acquired: Acquired) -> bool:
+        """Rule 18, asked again when sending: whether the window is open still."""
+        at = self.situation(record, leased=True, found=acquired.found)
+        facts = facts_of(record, at, self.registration.provider, self.timing)
+        return Fact.WINDOW in facts
 
     # ---- landings that need no look at the record
 

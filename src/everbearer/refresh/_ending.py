@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from everbearer.errors import Reason
     from everbearer.refresh._attempt import Attempt
     from everbearer.refresh._decision import Ending
-    from everbearer.stores import Acquired, TokenStore
+    from everbearer.stores import Acquired, Replaced, TokenStore
     from everbearer.token_endpoint import Outcome, Refused
     from everbearer.tokens import BackOff, TokenRecord
 
@@ -79,16 +79,14 @@ async def refuse(
     Returns:
         The landing, or None where another token is stored and must be looked at.
     """
-    marked = await store.refuse(
-        attempt.key,
-        Refusal(
-            record.incarnation,
-            record.refresh_fingerprint,
-            reason,
-            attempt.asked.id,
-            detail,
-        ),
+    refusal = Refusal(
+        record.incarnation,
+        record.refresh_fingerprint,
+        reason,
+        attempt.asked.id,
+        detail,
     )
+    marked = await _mark(attempt, store, refusal)
     attempt.refresher.learn_store_clock(marked.now)
     if marked.outcome in {Replacement.CONFLICT, Replacement.GONE}:
         return None
@@ -97,6 +95,16 @@ async def refuse(
         attempt.account.standing_changed(reason)
     attempt.account.forget()
     return Landing(error=attempt.account.authorization_required(marked.record))
+
+
+async def _mark(attempt: Attempt, store: TokenStore, refusal: Refusal) -> Replaced:
+    """Unmarked, a refused token would be presented again: try more than once."""
+    for number in range(1, _RELEASE_TRIES):
+        try:
+            return await store.refuse(attempt.key, refusal)
+        except StoreError:
+            await asyncio.sleep(attempt.timing.lease / 10 * number)
+    return await store.refuse(attempt.key, refusal)
 
 
 async def settle(

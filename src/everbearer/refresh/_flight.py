@@ -14,6 +14,8 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from everbearer.errors import EverbearerError
 from everbearer.refresh._attempt import Attempt, Landing
 from everbearer.refresh._decision import Decision, active_back_off, decide, facts_of
@@ -57,6 +59,14 @@ class Flight:
         await self._done.wait()
         return self._landing
 
+    def closed(self) -> None:
+        """Its task has ended, perhaps cancelled before its first step."""
+        if not self._done.is_set():
+            self._landing = self._attempt.unavailable(
+                "the Client was closed", retry_after=0.0
+            )
+            self._done.set()
+
     async def run(self) -> Landing:
         """Fly, and tell everybody who waits.  Raises only when it is cancelled."""
         attempt = self._attempt
@@ -92,10 +102,15 @@ class Flight:
             if attempt.account.unsaved is not None:
                 # Rule 11: who holds an unsaved pair starts nothing for that account.
                 return self._land_unsaved()
-            record = await store.load(attempt.key)
+            record = await self._look_up(store)
             decision = self._decide(record)
             if decision is not Decision.LEASE:
                 return await self._conclude(store, decision, record)
+            if record is not None:
+                # So that a failure finds the old token, which may still be good.
+                attempt.account.adopt(record)
+                if attempt.clock.elapsed() >= give_up:
+                    return self._waited_too_long(record)
             why = attempt.refresher.circuit(attempt.key.provider, attempt.credential)
             if why is not None:
                 return attempt.misconfigured(why)
@@ -108,10 +123,17 @@ class Flight:
                 landing = await self._under_lease(store, acquired, taken_at)
                 if landing is not None:
                     return landing
-            elif attempt.clock.elapsed() < give_up:
-                await self._wait_for_holder(store, acquired, give_up)
             else:
-                return self._waited_too_long(acquired.record)
+                await self._wait_for_holder(store, acquired, give_up)
+
+    async def _look_up(self, store: TokenStore) -> TokenRecord | None:
+        """The record; once more if it was disconnected or authorized anew meanwhile."""
+        account = self._attempt.account
+        while True:
+            forgotten = account.forgotten
+            record = await store.load(account.key)
+            if account.forgotten == forgotten:
+                return record
 
     def _decide(
         self,
@@ -141,13 +163,13 @@ class Flight:
         async with lease:
             decision = self._decide(record, leased=True, found=found)
             if decision in {Decision.REPLAY, Decision.LAST_RESORT}:
-                passed = await grace(attempt, store, lease, acquired)
-                # Rule 18: the window may have closed meanwhile.
-                decision = (
-                    self._decide(record, leased=True, found=found)
-                    if passed
-                    else Decision.LEASE
-                )
+                latest = await grace(attempt, store, lease, acquired)
+                decision = Decision.LEASE
+                if latest is not None:
+                    # Rules 5 and 18: what is stored now counts, and the time.
+                    found = latest.live_intent
+                    acquired = evolve(acquired, record=latest, found=found)
+                    decision = self._decide(latest, leased=True, found=found)
             if decision in _SPENDING:
                 return await spend(attempt, store, lease, decision, acquired)
             await give_back(attempt, store, Settlement(found, restore=True))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from typing import TYPE_CHECKING, Self
 
-from everbearer.errors import LeaseLost, StoreError
+from everbearer.errors import LeaseLost
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from everbearer.tokens import AccountKey, TokenRecord
 
 __all__ = ["HeldLease", "moved"]
+
+_log = logging.getLogger("everbearer.refresh")
 
 
 def moved(now: TokenRecord | None, before: TokenRecord) -> bool:
@@ -49,6 +53,9 @@ class HeldLease:
         self._record = acquired.record
         # From before the acquire call, suspended time included (rule 9).
         self._taken_at = taken_at
+        # When the record last said that the token may be sent: acquire says so, unless
+        # it found somebody else's intent.
+        self._noted_at = taken_at if acquired.found is None else -math.inf
         self._closed = False
         self._renewing: asyncio.Task[None] | None = None
         self.lost = False
@@ -74,16 +81,17 @@ class HeldLease:
         """Seconds of the term that are certainly left."""
         return self._taken_at + self._asked.term - self._clock.elapsed()
 
-    async def ready_to_send(self, spending: str, *, first: bool) -> None:
+    def forbid(self) -> None:
+        """Nothing may be sent any more (the deadline has passed)."""
+        self._closed = True
+
+    async def ready_to_send(self, spending: str) -> None:
         """Let the refresh token named *spending* go, or raise (rules 6, 9 and 10).
 
         Called when the connection stands and nothing is written yet.
 
         Args:
             spending: Fingerprint of the refresh token.
-
-            first: Whether `acquire` wrote the intent for this very sending; a repeat
-                has to move ``last_sent_at`` first.
 
         Raises:
             LeaseLost: The lease is not surely ours for two thirds of its term.
@@ -93,7 +101,10 @@ class HeldLease:
         enough = self._asked.term * 2 / 3
         if self._closed or self.lost:
             raise LeaseLost("the lease was lost before the request went out")
-        if not first or self.left < enough:
+        # Renewing in the background keeps the lease young, not the intent: a grace
+        # counts from ``last_sent_at`` (rule 5).
+        unnoted = self._clock.elapsed() - self._noted_at > self._asked.term / 3
+        if unnoted or self.left < enough:
             await self._renew(spending)
         if self._closed or self.lost or self.left < enough:
             raise LeaseLost("the lease could not be made sure of in time")
@@ -105,6 +116,8 @@ class HeldLease:
             self.lost = True
             raise LeaseLost("another process took over this refresh")
         self._taken_at = started
+        if spending is not None:
+            self._noted_at = started
 
     async def _renew_at_a_third(self) -> None:
         while not self.lost:
@@ -113,7 +126,8 @@ class HeldLease:
                 await self._renew()
             except LeaseLost:
                 return
-            except StoreError:
+            except Exception as error:  # noqa: BLE001 - nobody awaits this task
+                _log.debug("lease not renewed: %s", type(error).__name__)
                 # Not lost for sure: tried again at the next third; counted, because a
                 # failed store call starts a grace again (rule 5).
                 self.failures += 1

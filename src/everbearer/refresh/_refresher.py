@@ -11,6 +11,7 @@ import socket
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 
@@ -76,7 +77,10 @@ class Refresher:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         key = self._tasks.pop(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        # Typed errors are ordinary endings, told to whoever waits.
+        if not isinstance(error, EverbearerError):
             _log.error(
                 "%s/%s: background task failed: %s",
                 *key,

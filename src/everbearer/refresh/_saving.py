@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from everbearer.errors import StoreError
+from everbearer.errors import EverbearerError
 from everbearer.events import (
     RefreshConflict,
     RefreshSucceeded,
@@ -22,7 +23,7 @@ from everbearer.tokens import Standing
 
 if TYPE_CHECKING:
     from everbearer.refresh._account import AccountTokens
-    from everbearer.stores import Replaced, TokenStore
+    from everbearer.stores import Asked, Replaced, TokenStore
     from everbearer.tokens import Token, TokenRecord
 
 __all__ = ["save"]
@@ -37,7 +38,7 @@ async def save(
     store: TokenStore,
     answered: Token,
     spent: TokenRecord,
-    flight: str,
+    asked: Asked,
     started: float,
     *,
     late: bool = False,
@@ -54,13 +55,13 @@ async def save(
         spent.incarnation,
         spent.version,
         answered.following(spent.token),
-        flight,
+        asked.id,
         rejections=_rejections(account, spent),
     )
     try:
         replaced = await store.replace(account.key, rotation)
-    except StoreError as error:
-        return _serve_unsaved(account, store, rotation, spent, error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the pair must live on
+        return _serve_unsaved(account, store, rotation, spent, asked, error)
     account.refresher.learn_store_clock(replaced.now)
     return _landed(account, replaced, rotation, started, late=late)
 
@@ -104,7 +105,10 @@ def _landed(
     )
     refresher.hooks(RefreshConflict(*key, "dropped" if gone else "adopted"))
     if gone:
+        account.forget()
         _revoke(account, rotation.token)
+    if record is not None:
+        account.adopt(record)  # Ours may be the one that is served from memory.
     return None
 
 
@@ -131,13 +135,14 @@ def _serve_unsaved(
     store: TokenStore,
     rotation: Rotation,
     spent: TokenRecord,
-    error: StoreError,
+    asked: Asked,
+    error: Exception,
 ) -> Landing:
     key = account.key
     _log.error(
         "%s/%s: rotated token could not be stored, only this process has it: %s",
         *key,
-        error,
+        error if isinstance(error, EverbearerError) else type(error).__name__,
         extra={"provider": key.provider, "account": key.account},
     )
     account.refresher.hooks(SaveFailed(*key, attempts=1))
@@ -154,23 +159,27 @@ def _serve_unsaved(
         unsaved=True,
     )
     account.refresher.spawn(
-        key, _save_until_stored(account, store, rotation), "save-again"
+        key, _save_until_stored(account, store, rotation, asked), "save-again"
     )
     return Landing(rotation.token.access_token)
 
 
 async def _save_until_stored(
-    account: AccountTokens, store: TokenStore, rotation: Rotation
+    account: AccountTokens, store: TokenStore, rotation: Rotation, asked: Asked
 ) -> None:
     """Try until the store answers; pauses stay below everybody's grace (rule 5)."""
     pause, attempts = _FIRST_PAUSE, 1
-    longest = account.refresher.timing.grace / 2
+    timing = account.refresher.timing
+    longest = min(timing.grace / 2, timing.lease / 3)
     while True:
         await asyncio.sleep(pause)
         attempts += 1
         try:
             replaced = await store.replace(account.key, rotation)
-        except StoreError:
+        except Exception:  # noqa: BLE001 - giving up would lose the pair
+            # While this process lives and has the pair, nobody should take over.
+            with suppress(Exception):
+                await store.renew(account.key, asked)
             account.refresher.hooks(SaveFailed(*account.key, attempts=attempts))
             pause = min(pause * 2, longest)
             continue

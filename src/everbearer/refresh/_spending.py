@@ -26,15 +26,15 @@ __all__ = ["grace", "spend"]
 
 async def grace(
     attempt: Attempt, store: TokenStore, lease: HeldLease, acquired: Acquired
-) -> bool:
+) -> TokenRecord | None:
     """Wait until an answer to the earlier sending can no longer come (rule 5).
 
     Every failed store call starts it again, because what the store would have told
     may be the answer that has come meanwhile.
 
     Returns:
-        Whether it passed; False if the record moved, which is what everybody hopes
-        for, or the lease was lost.
+        The record as it is at the end; None if it moved, which is what everybody
+        hopes for, or the lease was lost, or this process has the answer unsaved.
     """
     timing, clock = attempt.timing, attempt.clock
     found = acquired.found
@@ -43,20 +43,38 @@ async def grace(
     answered = timing.linger + timing.lease / 3 - sent_ago
     due = clock.elapsed() + max(answered, timing.grace)
     failures = lease.failures
+    record: TokenRecord | None = acquired.record
     while (left := due - clock.elapsed()) > 0 and not lease.lost:
         try:
             await store.changed(
                 attempt.key, acquired.record, min(left, timing.lease / 3)
             )
-            if moved(await store.load(attempt.key), acquired.record):
-                return False
+            record = await store.load(attempt.key)
+            if not _as_it_was(attempt, record, acquired.record):
+                return None
         except StoreError:
             failures = -1
             await asyncio.sleep(timing.lease / 10)
         if lease.failures != failures:
             failures = lease.failures
             due = max(due, clock.elapsed() + timing.grace)
-    return not lease.lost
+    return None if lease.lost else record
+
+
+def _as_it_was(
+    attempt: Attempt, record: TokenRecord | None, before: TokenRecord
+) -> bool:
+    """Whether a grace still makes sense: same token, our lease, nothing unsaved.
+
+    Without the look at the lease, a lost one makes `changed` return at once for ever.
+    """
+    return (
+        record is not None
+        and not moved(record, before)
+        and record.lease is not None
+        and record.lease.id == attempt.asked.id
+        and attempt.account.unsaved is None
+    )
 
 
 async def spend(
@@ -76,12 +94,14 @@ async def spend(
     started = attempt.clock.elapsed()
     # A task of its own: once sent, nothing cancels it, not even this flight's end.
     asking = attempt.refresher.spawn(
-        attempt.key, _ask(attempt, lease, decision, record), "ask"
+        attempt.key, _ask(attempt, lease, decision, acquired), "ask"
     )
     await asyncio.wait({asking}, timeout=attempt.timing.deadline)
     outcome: Outcome
     if not asking.done():
-        # Rule 11: the waiters are freed, the socket stays.
+        # Rule 11: the waiters are freed, the socket stays; what has not left by now
+        # must not leave while the lease is given back.
+        lease.forbid()
         attempt.refresher.spawn(
             attempt.key, _save_late(attempt, store, asking, record), "late-answer"
         )
@@ -97,7 +117,7 @@ async def spend(
             raise
     if isinstance(outcome, Granted):
         return await save(
-            attempt.account, store, outcome.token, record, attempt.asked.id, started
+            attempt.account, store, outcome.token, record, attempt.asked, started
         )
     if isinstance(outcome, Refused):
         reason, detail = why_refused(attempt, decision, acquired, outcome)
@@ -106,13 +126,17 @@ async def spend(
 
 
 async def _ask(
-    attempt: Attempt, lease: HeldLease, decision: Decision, record: TokenRecord
+    attempt: Attempt, lease: HeldLease, decision: Decision, acquired: Acquired
 ) -> Outcome:
-    first = decision is Decision.SPEND
-    spending = record.refresh_fingerprint
+    record = acquired.record
 
     async def before_sending() -> None:
-        await lease.ready_to_send(spending, first=first)
+        await lease.ready_to_send(record.refresh_fingerprint)
+        # Nothing is awaited from here to the write.
+        if attempt.account.unsaved is not None:
+            raise LeaseLost("the answer to an earlier request came meanwhile")
+        if decision is Decision.REPLAY and not attempt.may_replay(record, acquired):
+            raise LeaseLost("the replay window closed meanwhile")
 
     return await attempt.refresher.endpoint.ask(
         attempt.registration,
@@ -141,7 +165,7 @@ async def _save_late(
             store,
             outcome.token,
             record,
-            attempt.asked.id,
+            attempt.asked,
             attempt.clock.elapsed(),
             late=True,
         )

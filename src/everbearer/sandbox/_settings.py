@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import asdict, define, field, fields, setters
-from attrs.validators import and_, ge, in_, instance_of
+from attrs import Attribute, asdict, define, field, fields, setters
+from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +19,21 @@ Rotation = Literal["every_use", "sometimes", "never"]
 ReplayAnswer = Literal["same", "new"]
 """What a spent refresh token gets inside the replay window."""
 
+
+def _finite(_: object, attribute: Attribute[float], value: float) -> None:
+    if not isfinite(value):
+        message = f"{attribute.name} is not finite"
+        raise ValueError(message)
+
+
 # Any: the stubs of attrs cannot say "a number, and at least 0".
-_NUMBER: Any = instance_of((int, float))
+_NUMBER: Any = and_(instance_of((int, float)), _finite)
 _SECONDS: Any = and_(_NUMBER, ge(0))
 _COUNT: Any = and_(instance_of(int), ge(0))
 _TEXT: Any = instance_of(str)
 _FLAG: Any = instance_of(bool)
-_TEXTS: Any = instance_of((tuple, list))
+_TEXTS: Any = deep_iterable(_TEXT, instance_of((tuple, list)))
+_TEXTS_BY_NAME: Any = deep_mapping(_TEXT, _TEXT)
 
 
 @define(kw_only=True, on_setattr=setters.validate)
@@ -75,7 +84,9 @@ class Settings:
 
     client_id: str = field(default="sandbox-client", validator=_TEXT)
     client_secret: str = field(default="sandbox-secret", validator=_TEXT, repr=False)
-    other_clients: Mapping[str, str] = field(factory=dict, repr=False)
+    other_clients: Mapping[str, str] = field(
+        factory=dict, validator=_TEXTS_BY_NAME, repr=False
+    )
     redirect_uris: tuple[str, ...] = field(
         default=("https://app.example/callback",), validator=_TEXTS
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypedDict, Unpack
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, in_, optional
+from attrs.validators import ge, in_, instance_of, optional
 
 __all__ = [
     "BY_NAME",
@@ -115,7 +115,8 @@ class Fault:
     delay: float = field(default=0.0, validator=ge(0))
     drop: bool = False
     status: int | None = None
-    body: bytes = b""
+    # Kept out of the repr: an answer that is made up may quote a token.
+    body: bytes = field(default=b"", repr=False, validator=instance_of(bytes))
     size: int = field(default=0, validator=ge(0))
     headers: Mapping[str, str] = field(factory=dict)
     cut: bool = False

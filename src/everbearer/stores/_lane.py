@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -34,10 +35,13 @@ class Lane:
     Nothing belongs to an event loop: each call may come from another one.
     """
 
-    __slots__ = ("_connect", "_connection", "_executor", "_guard", "_name")
+    __slots__ = ("_busy", "_connect", "_connection", "_executor", "_guard", "_name")
 
-    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], sqlite3.Connection], busy: float = 5.0
+    ) -> None:
         self._name = name
+        self._busy = busy
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -50,7 +54,9 @@ class Lane:
         work that has not is not done.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread(), self._do, work)
+        return await loop.run_in_executor(
+            self._thread(), self._do, work, time.monotonic()
+        )
 
     async def aclose(self) -> None:
         """Finish what was asked for, close the connection, end the thread."""
@@ -76,9 +82,13 @@ class Lane:
                 self._executor = ThreadPoolExecutor(1, f"everbearer-{self._name}")
             return self._executor
 
-    def _do(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _do(self, work: Callable[[sqlite3.Connection], _T], asked_at: float) -> _T:
         if self._connection is None:
             self._connection = self._connect()
+        # Waiting in the queue is waiting too: while the lock is held
+        # elsewhere, the hundredth caller must not wait for a hundred busy timeouts.
+        left = max(0.0, self._busy - (time.monotonic() - asked_at))
+        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * left)}")
         return work(self._connection)
 
     def _close(self) -> None:

@@ -229,8 +229,8 @@ def release(
             back_off, until=now + back_off.until, first_at=now + back_off.first_at
         )
         if back_off.kind is BackOffKind.THROTTLED:
-            left = evolve(left, throttle=back_off)
-        else:
+            left = evolve(left, throttle=_later(left.throttle, back_off))
+        elif mine or left.back_off is None:
             left = evolve(left, back_off=back_off)
     return Released(left, now)
 
@@ -245,7 +245,7 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
             and record.token.refresh_token == rotation.token.refresh_token
         )
         outcome = Replacement.SAME if same else Replacement.CONFLICT
-        return Replaced(outcome, record, now)
+        return Replaced(outcome, _without_lease(record, rotation.flight), now)
     mine = record.lease is not None and record.lease.id == rotation.flight
     stored = evolve(
         record,
@@ -271,7 +271,9 @@ def refuse(record: TokenRecord | None, refusal: Refusal, now: float) -> Replaced
     if record is None or record.incarnation != refusal.incarnation:
         return Replaced(Replacement.GONE, record, now)
     if record.refresh_fingerprint != refusal.fingerprint:
-        return Replaced(Replacement.CONFLICT, record, now)
+        return Replaced(
+            Replacement.CONFLICT, _without_lease(record, refusal.flight), now
+        )
     if record.standing is Standing.NEEDS_AUTHORIZATION:
         return Replaced(Replacement.SAME, _without_lease(record, refusal.flight), now)
     marked = evolve(
@@ -321,6 +323,12 @@ def _remembered(record: TokenRecord | None, grant: NewGrant) -> tuple[str, ...]:
     offered = fingerprint(grant.token.refresh_token)
     before = record.known if record else ()
     return (*(known for known in before if known != offered), offered)[-_MOST_KNOWN:]
+
+
+def _later(remembered: BackOff | None, new: BackOff) -> BackOff:
+    if remembered is not None and remembered.until > new.until:
+        return remembered
+    return new
 
 
 def _without_lease(record: TokenRecord, flight: str) -> TokenRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,29 +46,34 @@ class Wakeups:
     thread may wake the waiters of this one.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_guard", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[
             AccountKey, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
         ] = {}
+        self._guard = threading.Lock()
 
     @contextmanager
     def watching(self, key: AccountKey) -> Iterator[asyncio.Event]:
         """An event that is set whenever the record of *key* was written."""
         waiter = asyncio.get_running_loop(), asyncio.Event()
-        self._waiting.setdefault(key, set()).add(waiter)
+        with self._guard:
+            self._waiting.setdefault(key, set()).add(waiter)
         try:
             yield waiter[1]
         finally:
-            waiting = self._waiting[key]
-            waiting.discard(waiter)
-            if not waiting:
-                del self._waiting[key]
+            with self._guard:
+                waiting = self._waiting[key]
+                waiting.discard(waiter)
+                if not waiting:
+                    del self._waiting[key]
 
     def wake(self, key: AccountKey) -> None:
         """Wake all that wait for *key*, in their own loops."""
-        for loop, event in tuple(self._waiting.get(key, ())):
+        with self._guard:
+            waiting = tuple(self._waiting.get(key, ()))
+        for loop, event in waiting:
             # A loop that was closed meanwhile has nobody left to wake.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
