@@ -32,9 +32,9 @@ _VERSIONS = ("aiohttp", "authlib", "httpx2", "aiohttp-oauth2-client")
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
     parser.add_argument("--only", choices=("fast", "wake", "pool"))
-    parser.add_argument("--rounds", type=int, help="of fast (100) and wake (30)")
+    parser.add_argument("--rounds", type=int, help="of fast (200) and wake (30)")
     parser.add_argument(
-        "--calls", type=int, help="in a round of fast (320); of each caller of pool (5)"
+        "--calls", type=int, help="in a round of fast (160); of each caller of pool (5)"
     )
     parser.add_argument(
         "--accounts", type=int, default=1_000, help="that fast takes in turn (1000)"
@@ -52,8 +52,8 @@ def _arguments() -> argparse.Namespace:
 def _chosen(given: argparse.Namespace) -> Iterator[Coroutine[None, None, Section]]:
     if given.only in {None, "fast"}:
         yield fast_path.measure(
-            rounds=given.rounds or 100,
-            calls=given.calls or 320,
+            rounds=given.rounds or 200,
+            calls=given.calls or 160,
             accounts=given.accounts,
         )
     if given.only in {None, "wake"}:
@@ -70,7 +70,7 @@ def main() -> int:
         "machine": platform.machine(),
         **{name: version(name) for name in _VERSIONS},
     }
-    console.print(*(f"{name} {what}" for name, what in machine.items()), sep=", ")
+    console.print(", ".join(f"{name} {what}" for name, what in machine.items()))
     sections = []
     for benchmark in _chosen(given):
         section = asyncio.run(benchmark)

@@ -19,7 +19,7 @@ from everbearer.providers import standard_provider
 from everbearer.stores import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from everbearer import AccountSession
 
@@ -63,7 +63,7 @@ class Contestant:
     accounts: tuple[str, ...]
 
 
-def _by_turns(name: str, url: str, each: dict[str, _Gets]) -> Contestant:
+def _by_turns(name: str, url: str, each: Mapping[str, _Gets]) -> Contestant:
     sessions, count = tuple(each.values()), len(each)
 
     async def call(number: int) -> str:

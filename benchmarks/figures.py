@@ -39,7 +39,7 @@ class Spread:
             f"{value:.{digits}f}"
             for value in (self.lower_quartile, self.median, self.upper_quartile)
         )
-        return f"{mid}  [{low}..{high}]"
+        return f"{mid} ({low}..{high})"
 
 
 @frozen

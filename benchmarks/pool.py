@@ -31,6 +31,18 @@ LIFETIME = 2.0
 DELAY = 0.2
 ACCOUNTS = 10
 
+_ROWS = {
+    "calls": "calls that were made",
+    "seconds": "seconds",
+    "failed": "calls that failed for the caller",
+    "sent": "requests that the API received",
+    "unauthorized": "of them 401: the token ended in the queue",
+    "refreshes": "refreshes",
+    "reuse": "spent refresh tokens presented again",
+    "last_resort": "last resorts",
+    "lost_grants": "lost grants",
+}
+
 
 async def _caller(session: AccountSession, calls: int, ends: Counter[str]) -> None:
     for _ in range(calls):
@@ -80,8 +92,8 @@ async def measure(*, callers: int, calls: int) -> Section:
             "calls": callers * calls,
             "seconds": seconds,
             "failed": callers * calls - ends["right"],
-            "unauthorized": ledger.unauthorized,
             "sent": ledger.calls,
+            "unauthorized": ledger.unauthorized,
             "refreshes": ledger.refreshes,
             "reuse": ledger.reuse,
             "last_resort": ledger.last_resort,
@@ -97,7 +109,10 @@ async def measure(*, callers: int, calls: int) -> Section:
         title=f"{callers:,} callers, {CONNECTIONS} connections, tokens of "
         f"{LIFETIME:g} s, answers of {DELAY * 1e3:.0f} ms"
     )
-    for name in figures:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_row(*(f"{value:g}" for value in figures.values()))
+    table.add_column("what the sandbox's ledger says")
+    table.add_column("", justify="right")
+    for name, value in figures.items():
+        table.add_row(
+            _ROWS[name], f"{value:,.1f}" if name == "seconds" else f"{value:,}"
+        )
     return Section("pool", table, figures, wrong=tuple(wrong))

@@ -159,7 +159,7 @@ async def measure(*, rounds: int, waiters: int) -> Section:
 def _section(
     flights: list[float], events: list[float], waiters: int, wrong: tuple[str, ...]
 ) -> Section:
-    table = Table(title=f"waking {waiters:,} waiters, milliseconds  [quartiles]")
+    table = Table(title=f"waking {waiters:,} waiters, milliseconds (quartiles)")
     table.add_column("")
     table.add_column("from the result to the last waiter", justify="right")
     figures: dict[str, Any] = {"waiters": waiters}

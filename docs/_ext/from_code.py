@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ATTRIBUTE = re.compile(r"^    (\w+): (.*?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+SEVERAL = re.compile(r"^    (\w+(?:, \w+)+): (.*)$")
 LETTER = re.compile(r"([A-Z]), ")
 
 
@@ -122,16 +123,49 @@ class CommandHelp(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The text as it comes, 80 columns wide."""
         verb = self.arguments[0]
-        path = f"everbearer {verb}"
-        context = click.Context(
-            command.commands[verb], info_name=path, max_content_width=80
+        group = click.Context(
+            command, info_name="everbearer", **command.context_settings
         )
+        context = click.Context(command.commands[verb], group, info_name=verb)
         text = command.commands[verb].get_help(context)
         return [nodes.literal_block(text, text, language="none")]
 
 
+def without_private(
+    _app: Sphinx, _what: str, _name: str, _it: object, _options: object, *told: str
+) -> tuple[str, str] | None:
+    """A signature without the arguments that begin with an underscore."""
+    arguments, returns = told
+    if not arguments or ", _" not in arguments:
+        return None
+    return re.sub(r", _\w+: [^,)]*", "", arguments), returns
+
+
+def one_by_one(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    _it: object,
+    _options: object,
+    lines: list[str],
+) -> None:
+    """Make two attributes of "a, b: what both are", which napoleon misreads."""
+    for start in range(len(lines) - 1, -1, -1):
+        if found := SEVERAL.match(lines[start]):
+            end = start + 1
+            while end < len(lines) and lines[end].startswith("        "):
+                end += 1
+            lines[start:end] = [
+                line
+                for name in found[1].split(", ")
+                for line in (f"    {name}: {found[2]}", *lines[start + 1 : end], "")
+            ]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("autodoc-process-signature", without_private)
+    app.connect("autodoc-process-docstring", one_by_one, priority=400)
     app.add_directive("provider-table", ProviderTable)
     app.add_directive("timing-table", TimingTable)
     app.add_directive("command-help", CommandHelp)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock", "instant", "seconds"]
@@ -17,6 +19,14 @@ __all__ = ["Clock", "SystemClock", "instant", "seconds"]
 # CLOCK_MONOTONIC stands still while a laptop or a virtual machine sleeps, a lease
 # does not.  Where there is no boot clock (macOS, BSD) monotonic has to do.
 _ELAPSED: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+@cache
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return None
 
 
 class Clock(Protocol):
@@ -28,6 +38,10 @@ class Clock(Protocol):
 
     def elapsed(self) -> float:
         """Seconds since some fixed moment, suspended time included."""
+        ...
+
+    def boot(self) -> str | None:
+        """What all processes share whose `elapsed` counts from one moment, if known."""
         ...
 
 
@@ -43,6 +57,10 @@ class SystemClock:
     def elapsed(self) -> float:
         """Seconds since the machine started, suspended time included."""
         return time.clock_gettime(_ELAPSED)
+
+    def boot(self) -> str | None:
+        """The kernel's id of this start of the machine (Linux)."""
+        return _boot_id()
 
 
 def instant(epoch: float | None) -> datetime | None:

@@ -41,6 +41,9 @@ class FakeClock:
     def wall(self):
         return self.now
 
+    def boot(self):
+        return None
+
     def elapsed(self):
         return self.now
 

@@ -46,7 +46,7 @@ class Verdict(Enum):
     """Refresh once, if the rejected token is still the current one; send again."""
 
     REVOKED = auto()
-    """No refresh can help: the user must act."""
+    """No refresh can help, the user must act."""
 
 
 class TokenVerdict(Enum):

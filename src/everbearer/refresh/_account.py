@@ -100,7 +100,7 @@ class AccountTokens:
     def accepted(self, access_token: str) -> None:
         """Note that the API took *access_token*."""
         held = self._held
-        if held is not None and held.access_token is access_token:
+        if held is not None and held.access_token == access_token:
             held.accepted = True
 
     def one_shot(self, change: int) -> None:
@@ -239,6 +239,10 @@ class AccountTokens:
             accepted=same and held is not None and held.accepted,
             unsaved=unsaved,
         )
+
+    def serves_another(self, incarnation: str) -> bool:
+        """Whether a later authorization than *incarnation* is served here."""
+        return self._held is not None and self._held.record.incarnation != incarnation
 
     def trust_again(self, access_token: str | None) -> None:
         """A refresh would not help: the rejection was about something else."""

@@ -38,13 +38,15 @@ async def give_back(
         try:
             released = await store.release(attempt.key, attempt.asked, settlement)
         except StoreError as error:
+            if number < _RELEASE_TRIES:
+                await asyncio.sleep(attempt.timing.lease / 10 * number)
+                continue
             _log.warning(
                 "%s/%s: lease not given back, it runs out by itself: %s",
                 *attempt.key,
                 error,
                 extra=attempt.log_extra,
             )
-            await asyncio.sleep(attempt.timing.lease / 10 * number)
         else:
             if released is not None:
                 attempt.refresher.learn_store_clock(released.now)
@@ -108,12 +110,24 @@ async def _mark(attempt: Attempt, store: TokenStore, refusal: Refusal) -> Replac
 
 
 async def settle(
-    attempt: Attempt, store: TokenStore, outcome: Outcome, acquired: Acquired
+    attempt: Attempt,
+    store: TokenStore,
+    outcome: Outcome,
+    acquired: Acquired,
+    waited: float,
 ) -> Landing:
-    """Release, remember the failure, and use the old token while it lives."""
+    """Release, remember the failure, and use the old token while it lives.
+
+    Args:
+        waited: Seconds since the request was begun.
+    """
     ending = ENDINGS[outcome.kind]
     back_off = _back_off(attempt, ending, outcome, acquired.record)
     pause = back_off.until
+    if not ending.restore:
+        # Rules 5 and 11: nothing is sent before the grace is over.
+        timing = attempt.timing
+        pause = max(pause, timing.linger - waited, timing.grace)
     _log.info(
         "%s/%s: refresh failed: %s; next attempt in %.1f s",
         *attempt.key,
@@ -128,8 +142,11 @@ async def settle(
         Settlement(acquired.found, restore=ending.restore, back_off=back_off),
     )
     if ending.back_off is BackOffKind.MISCONFIGURED:
-        attempt.refresher.break_circuit(
-            attempt.key.provider, attempt.credential, pause, back_off.message
+        attempt.refresher.circuits.refused(
+            attempt.key.provider,
+            attempt.credential,
+            back_off.message,
+            attempt.clock.elapsed(),
         )
         return attempt.misconfigured(back_off.message)
     token = attempt.account.current()

@@ -111,7 +111,9 @@ class Flight:
                 attempt.account.adopt(record)
                 if attempt.clock.elapsed() >= give_up:
                     return self._waited_too_long(record)
-            why = attempt.refresher.circuit(attempt.key.provider, attempt.credential)
+            why = attempt.refresher.circuits.why_open(
+                attempt.key.provider, attempt.credential, attempt.clock.elapsed()
+            )
             if why is not None:
                 return attempt.misconfigured(why)
             taken_at = attempt.clock.elapsed()

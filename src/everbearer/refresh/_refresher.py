@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
+from everbearer.refresh._circuit import Circuits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -52,11 +53,11 @@ class Refresher:
         self.clock = clock
         self.hooks = hooks
         self.timing = timing
+        self.circuits = Circuits(timing.back_off)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._store_ahead = 0.0
-        self._circuits: dict[str, tuple[str, float, str]] = {}
 
     def account(self, key: AccountKey) -> AccountTokens:
         """The one holder of *key*'s token in this Client."""
@@ -98,25 +99,6 @@ class Refresher:
     def store_now(self) -> float:
         """The store's clock, as last heard."""
         return self.clock.wall() + self._store_ahead
-
-    # ---- the circuit of a registration (invalid_client is nobody's account)
-
-    def break_circuit(self, name: str, credential: str, pause: float, why: str) -> None:
-        """Stop asking for registration *name* with this *credential* for *pause* s."""
-        self._circuits[name] = (credential, self.clock.elapsed() + pause, why)
-
-    def circuit(self, name: str, credential: str) -> str | None:
-        """Why registration *name* is not asked for now, or None.
-
-        Keyed by the credential: a new secret closes the circuit at once.
-        """
-        broken = self._circuits.get(name)
-        if broken is None or broken[0] != credential:
-            return None
-        if broken[1] <= self.clock.elapsed():
-            del self._circuits[name]
-            return None
-        return broken[2]
 
     def jitter(self) -> float:
         """From 0 to 1."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from everbearer.errors import EverbearerError
+from everbearer.errors import EverbearerError, StoreError
 from everbearer.events import (
     RefreshConflict,
     RefreshSucceeded,
@@ -63,7 +63,29 @@ async def save(
     except Exception as error:  # noqa: BLE001 - whatever it is, the pair must live on
         return _serve_unsaved(account, store, rotation, spent, asked, error)
     account.refresher.learn_store_clock(replaced.now)
+    if account.registration.provider.replay_window and replaced.record is not None:
+        await _until_alone(account, store, replaced.record)
     return _landed(account, replaced, rotation, started, late=late)
+
+
+async def _until_alone(
+    account: AccountTokens, store: TokenStore, record: TokenRecord
+) -> None:
+    """Rule 19: using the new token may close the window that a replay relies on.
+
+    So while another process holds the lease, and may have sent its replay, nobody
+    uses what was stored over its head.
+    """
+    latest: TokenRecord | None = record
+    while latest is not None and latest.version == record.version and latest.lease:
+        left = latest.lease.until - account.refresher.store_now()
+        if left <= 0:
+            return
+        try:
+            await store.changed(account.key, latest, left)
+            latest = await store.load(account.key)
+        except StoreError:
+            await asyncio.sleep(left)
 
 
 def _rejections(account: AccountTokens, spent: TokenRecord) -> int:
@@ -137,7 +159,7 @@ def _serve_unsaved(
     spent: TokenRecord,
     asked: Asked,
     error: Exception,
-) -> Landing:
+) -> Landing | None:
     key = account.key
     _log.error(
         "%s/%s: rotated token could not be stored, only this process has it: %s",
@@ -146,6 +168,11 @@ def _serve_unsaved(
         extra={"provider": key.provider, "account": key.account},
     )
     account.refresher.hooks(SaveFailed(*key, attempts=1))
+    account.refresher.spawn(
+        key, _save_until_stored(account, store, rotation, asked), "save-again"
+    )
+    if account.serves_another(spent.incarnation):
+        return None  # Authorized anew meanwhile: the flight looks there.
     account.adopt(
         evolve(
             spent,
@@ -157,9 +184,6 @@ def _serve_unsaved(
             intent=None,
         ),
         unsaved=True,
-    )
-    account.refresher.spawn(
-        key, _save_until_stored(account, store, rotation, asked), "save-again"
     )
     return Landing(rotation.token.access_token)
 

@@ -115,6 +115,8 @@ async def spend(
             if isinstance(error, LeaseLost):
                 return None
             raise
+    if isinstance(outcome, Granted | Refused):
+        attempt.refresher.circuits.known(attempt.key.provider)
     if isinstance(outcome, Granted):
         return await save(
             attempt.account, store, outcome.token, record, attempt.asked, started
@@ -122,7 +124,8 @@ async def spend(
     if isinstance(outcome, Refused):
         reason, detail = why_refused(attempt, decision, acquired, outcome)
         return await refuse(attempt, store, record, reason, detail)
-    return await settle(attempt, store, outcome, acquired)
+    waited = attempt.clock.elapsed() - started
+    return await settle(attempt, store, outcome, acquired, waited)
 
 
 async def _ask(

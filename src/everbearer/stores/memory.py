@@ -53,6 +53,8 @@ class MemoryStore:
         self, clock: Clock | None = None, *, warn_at_rotation: bool = False
     ) -> None:
         self._clock = clock or SystemClock()
+        # As in `SqliteClock`: a wall clock that is set must not end a lease.
+        self._ahead = self._clock.wall() - self._clock.elapsed()
         self._records: dict[AccountKey, TokenRecord] = {}
         self._pending: dict[str, _Pending] = {}
         self._wakeups = Wakeups()
@@ -68,8 +70,11 @@ class MemoryStore:
         """Nothing to do: the records stay, as they would in any other store."""
 
     async def now(self) -> float:
-        """This process's wall clock."""
-        return self._clock.wall()
+        """Seconds since the epoch, as this store counts them."""
+        return self._now()
+
+    def _now(self) -> float:
+        return self._clock.elapsed() + self._ahead
 
     async def load(self, key: AccountKey) -> TokenRecord | None:
         """The record of *key*, or None."""
@@ -83,7 +88,7 @@ class MemoryStore:
             record = self._records.get(key)
             if record is None:
                 return None
-            acquired = transitions.acquire(record, asked, self._clock.wall())
+            acquired = transitions.acquire(record, asked, self._now())
             self._write(key, acquired.record)
             return acquired
 
@@ -95,7 +100,7 @@ class MemoryStore:
             record = self._records.get(key)
             if record is None:
                 return None
-            renewed = transitions.renew(record, asked, self._clock.wall(), spending)
+            renewed = transitions.renew(record, asked, self._now(), spending)
             self._write(key, renewed.record)
             return renewed
 
@@ -111,7 +116,7 @@ class MemoryStore:
             if record is None:
                 return None
             released = transitions.release(
-                record, asked, settlement, self._clock.wall()
+                record, asked, settlement, self._now()
             )
             self._write(key, released.record)
             return released
@@ -122,7 +127,7 @@ class MemoryStore:
         """Store a rotated token, if the version is the expected one."""
         with self._lock:
             before = self._records.get(key)
-            replaced = transitions.replace(before, rotation, self._clock.wall())
+            replaced = transitions.replace(before, rotation, self._now())
             self._write(key, replaced.record)
         if before is not None and replaced.record is not None:
             self._warn(before, replaced.record)
@@ -134,7 +139,7 @@ class MemoryStore:
         """Mark that the user must act, if the refused token is still the one."""
         with self._lock:
             refused = transitions.refuse(
-                self._records.get(key), refusal, self._clock.wall()
+                self._records.get(key), refusal, self._now()
             )
             self._write(key, refused.record)
             return refused
@@ -143,7 +148,7 @@ class MemoryStore:
         """Store a new authorization."""
         with self._lock:
             record = transitions.put(
-                self._records.get(key), key, grant, self._clock.wall()
+                self._records.get(key), key, grant, self._now()
             )
             self._write(key, record)
             return record
@@ -178,7 +183,7 @@ class MemoryStore:
     async def put_pending(self, pending: PendingAuthorization) -> None:
         """Keep *pending*; drop those that ended long ago.  Twice is fine."""
         with self._lock:
-            horizon = self._clock.wall() - FORGOTTEN_AFTER
+            horizon = self._now() - FORGOTTEN_AFTER
             for state, other in tuple(self._pending.items()):
                 if other.authorization.expires_at < horizon:
                     del self._pending[state]
@@ -187,7 +192,7 @@ class MemoryStore:
     async def take_pending(self, state_fingerprint: str) -> TakenAuthorization:
         """Hand out a started authorization, once, even if its time has passed."""
         with self._lock:
-            now = self._clock.wall()
+            now = self._now()
             found = self._pending.get(state_fingerprint)
             if found is None or found.used:
                 return TakenAuthorization(None, used=found is not None, now=now)

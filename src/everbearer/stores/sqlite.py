@@ -13,24 +13,19 @@ import os
 import random
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import StoreError
+from everbearer.stores import _sqlite_rows as rows
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._lane import Lane
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import TakenAuthorization
-from everbearer.stores._seal import PENDING, TOKEN, open_sealed, seal
-from everbearer.stores._serialize import (
-    Stored,
-    dump_pending,
-    dump_record,
-    dump_secret,
-    parse_pending,
-    parse_record,
-)
+from everbearer.stores._seal import PENDING, open_sealed, seal
+from everbearer.stores._serialize import dump_pending, parse_pending
+from everbearer.stores._sqlite_clock import SqliteClock
 from everbearer.stores._sqlite_schema import (
     SQL,
     connect,
@@ -96,7 +91,7 @@ class SqliteStore:
     ) -> None:
         self._path = Path(path).absolute()
         self._given = keyring
-        self._clock = clock or SystemClock()
+        self._clock = SqliteClock(clock or SystemClock())
         self._opened: tuple[int, Keyring] | None = None
         # Two, so that readers need not wait while a writer waits for another process.
         self._writer = Lane("writer", self._connect)
@@ -139,15 +134,15 @@ class SqliteStore:
         await self._reader.aclose()
 
     async def now(self) -> float:
-        """The host's wall clock, which all processes of this store share."""
-        return self._clock.wall()
+        """Seconds since the epoch, as all processes of this store count them."""
+        return self._clock.now()
 
     async def load(self, key: AccountKey) -> TokenRecord | None:
         """The record of *key*, or None; no write of anybody holds it up."""
         keyring = await self._keyring()
 
         def read(connection: sqlite3.Connection) -> TokenRecord | None:
-            found = _select(connection, keyring, key)
+            found = rows.select(connection, keyring, key)
             return found[0].record if found else None
 
         return await self._on(self._reader, read)
@@ -209,7 +204,7 @@ class SqliteStore:
 
         def forget(connection: sqlite3.Connection) -> TokenRecord | None:
             with transaction(connection):
-                found = _select(connection, keyring, key)
+                found = rows.select(connection, keyring, key)
                 connection.execute(SQL["delete"], key._asdict())
             return found[0].record if found else None
 
@@ -232,8 +227,8 @@ class SqliteStore:
             def read(
                 connection: sqlite3.Connection, after: AccountKey = last
             ) -> tuple[TokenRecord, ...]:
-                rows = connection.execute(statement, after._asdict() | {"size": _PAGE})
-                return tuple(_parsed(dict(row), keyring).record for row in rows)
+                page = connection.execute(statement, after._asdict() | {"size": _PAGE})
+                return tuple(rows.parsed(dict(row), keyring).record for row in page)
 
             page = await self._on(self._reader, read)
             for record in page:
@@ -271,7 +266,7 @@ class SqliteStore:
 
         def keep(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                horizon = self._clock.wall() - FORGOTTEN_AFTER
+                horizon = self._clock.now() - FORGOTTEN_AFTER
                 connection.execute(SQL["purge_pending"], {"horizon": horizon})
                 connection.execute(SQL["save_pending"], row)
 
@@ -284,7 +279,7 @@ class SqliteStore:
 
         def take(connection: sqlite3.Connection) -> TakenAuthorization:
             with transaction(connection):
-                now = self._clock.wall()
+                now = self._clock.now()
                 row = connection.execute(SQL["load_pending"], state).fetchone()
                 if row is None or row["used"]:
                     return TakenAuthorization(None, used=row is not None, now=now)
@@ -317,13 +312,13 @@ class SqliteStore:
             with transaction(connection):
                 # The time is read under the lock: waiting for it may take seconds,
                 # which a lease's term must not be short of.
-                now = self._clock.wall()
-                found = _select(connection, keyring, key)
+                now = self._clock.now()
+                found = rows.select(connection, keyring, key)
                 before = found[0].record if found else None
                 outcome = change(before, now)
                 after = outcome.record if outcome is not None else None
                 if after is not None and after is not before:
-                    _save(connection, keyring, found, after)
+                    rows.save(connection, keyring, found, after)
             return outcome
 
         try:
@@ -371,6 +366,7 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> Keyring:
         sealed = prepare(connection, self._path)
+        self._clock.agree(connection)
         if self._given is not None:
             return self._given
         if os.environ.get(KEYS_VARIABLE):
@@ -386,32 +382,3 @@ async def _nap(woken: asyncio.Event) -> None:
             await woken.wait()
     except TimeoutError:
         return
-
-
-def _select(
-    connection: sqlite3.Connection, keyring: Keyring, key: AccountKey
-) -> tuple[Stored, bytes] | None:
-    row = connection.execute(SQL["load"], key._asdict()).fetchone()
-    return (_parsed(dict(row), keyring), row["sealed"]) if row else None
-
-
-def _parsed(row: dict[str, Any], keyring: Keyring) -> Stored:
-    key = AccountKey(row["provider"], row["account"])
-    return parse_record(row, open_sealed(keyring, row["sealed"], TOKEN, key))
-
-
-def _save(
-    connection: sqlite3.Connection,
-    keyring: Keyring,
-    found: tuple[Stored, bytes] | None,
-    after: TokenRecord,
-) -> None:
-    before = found[0].record if found else None
-    if found and before and before.token is after.token:
-        sealed = found[1]
-    else:
-        # What a newer release sealed beside the token is about that authorization.
-        same = found and before and before.incarnation == after.incarnation
-        plain = dump_secret(after.token, found[0].unknown if found and same else {})
-        sealed = seal(keyring, plain, TOKEN, after.key)
-    connection.execute(SQL["save"], dump_record(after) | {"sealed": sealed})

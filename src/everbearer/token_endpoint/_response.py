@@ -86,9 +86,9 @@ def classify(
         return TooEarly(retry_after(headers, now), said)
     if verdict is TokenVerdict.THROTTLED or status in _THROTTLING:
         return Throttled(retry_after(headers, now), said)
-    if not 200 <= status < 500 or status in _AMBIGUOUS:  # noqa: PLR2004 - section 15.6
-        return Ambiguous(said, status)
-    return Unrecognised(status, code, said)
+    if 400 <= status < 500 and status not in _AMBIGUOUS:  # noqa: PLR2004 - section 15.5
+        return Unrecognised(status, code, said)
+    return Ambiguous(said, status)
 
 
 def classify_revocation(

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import MultipartWriter, payload
+from aiohttp import ClientPayloadError, MultipartWriter, payload
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest
@@ -78,6 +79,7 @@ class FileGuard(_Guarded):
         super().__init__(inner)
         self._file: io.IOBase = inner._value  # noqa: SLF001 - has no public name
         self._start = self._file.tell()
+        self._stored = _stored(self._file)
         self._one_reader = threading.Lock()
 
     def _read_at(self, position: int, most: int) -> tuple[bytes, int]:
@@ -97,6 +99,10 @@ class FileGuard(_Guarded):
 
         Stops at *content_length*, and at the size that the file had then, as aiohttp
         does: the header with the size has been sent.
+
+        Raises:
+            ClientPayloadError: Somebody has made the file shorter.  To end here would
+                leave the server waiting for the rest, or content with what it has.
         """
         read = asyncio.get_running_loop().run_in_executor
         position, written = self._start, 0
@@ -106,11 +112,23 @@ class FileGuard(_Guarded):
                 None, self._read_at, position, min(_CHUNK, left)
             )
             if not chunk:
+                # Not by what was read: text is stored in another length than sent.
+                if _stored(self._file) < self._stored:
+                    message = "the file became shorter before all of it was sent"
+                    raise ClientPayloadError(message)
                 return
             await writer.write(chunk[:left])
             written += len(chunk)
             if self._size is not None and written >= self._size:
                 return
+
+
+def _stored(file: io.IOBase) -> int:
+    """Bytes in the file, or 0 for what has no file behind it."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except OSError:
+        return 0
 
 
 class OneShot(_Guarded):

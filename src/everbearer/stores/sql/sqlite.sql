@@ -99,6 +99,11 @@ SELECT value FROM everbearer_meta WHERE name = :name;
 INSERT INTO everbearer_meta (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO NOTHING;
 
+-- name: move_meta
+-- Note a fact about this file that may change.
+INSERT INTO everbearer_meta (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
 -- name: has_sealed
 -- Whether anything here was sealed with a key that must not be lost.
 SELECT EXISTS (SELECT 1 FROM everbearer_records)
