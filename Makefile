@@ -85,5 +85,5 @@ requirements:
 	rm -rf $(VENV)-uv
 
 clean:
-	rm -rf .venv .venv-* build dist docs/_build .coverage .coverage.*
+	rm -rf .venv .venv-* build dist docs/_build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -62,9 +62,9 @@ class Target:
         """One line, with both ends of what was seen."""
         verdict = "[green]target met[/]" if self.met else "[bold red]target missed[/]"
         return (
-            f"{verdict}: {self.what}: {self.ratio.median:.3f} "
-            f"(rounds {self.ratio.least:.3f}..{self.ratio.most:.3f}), "
-            f"{self.side} {self.bound:g}"
+            f"{verdict}: {self.what}: {self.ratio.show(3)}, "
+            f"{self.side} {self.bound:g}; "
+            f"all rounds {self.ratio.least:.2f}..{self.ratio.most:.2f}"
         )
 
 

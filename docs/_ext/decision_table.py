@@ -50,7 +50,7 @@ WIDTH: Final = 8 + LEFT + 50 + RIGHT + 8
 
 def asked(row: Row) -> str:
     """What *row* asks, in words."""
-    return " and ".join(sorted(fact.value for fact in row.facts)) or "otherwise"
+    return ", and ".join(sorted(fact.value for fact in row.facts)) or "otherwise"
 
 
 def lines_of(text: str) -> list[str]:

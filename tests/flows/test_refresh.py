@@ -166,20 +166,33 @@ async def test_closing_waits_for_the_flight(
     assert sandbox.ledger.reuse == 0
 
 
+class CountingStore(MemoryStore):
+    """A store that counts the leases it grants."""
+
+    granted = 0
+
+    async def acquire(self, key, asked):
+        acquired = await super().acquire(key, asked)
+        self.granted += acquired.granted
+        return acquired
+
+
 async def test_an_answer_after_three_lease_terms_is_not_lost(
-    sandbox, registration, connect, client, store
+    sandbox, registration, connect
 ) -> None:
-    """The lease is renewed while the request is out."""
-    await connect(expired=True)
+    """The lease is renewed while the request is out, and nobody takes it over."""
+    store = CountingStore()
     sandbox.settings.token_delay = 0.5
     timing = Timing(lease=0.15, deadline=2, linger=2, grace=0.3, back_off=0.1)
     async with (
         Client(registration, store=store, timing=timing) as one,
         Client(registration, store=store, timing=timing) as two,
     ):
+        await connect(to=one, expired=True)
         assert await asyncio.gather(whoami(one), whoami(two)) == ["acme", "acme"]
     assert sandbox.ledger.refreshes == 1
     assert sandbox.ledger.reuse == 0
+    assert store.granted == 1
 
 
 async def test_an_answer_after_the_deadline_is_saved(

@@ -1,16 +1,20 @@
 """A world in which a schedule happens exactly as it is written.
 
-Processes are `Refresher`s on one store; each has its own way to the store and its own
-line to an issuer of single-use refresh tokens that revokes the family when a spent one
-is presented again (RFC 9700 section 4.14.2).  Requests and store calls take as long as
-the test says, a process can be killed or stopped, and time is the loop's own: it
-passes only while everybody waits, so that 70 seconds cost nothing and end exactly
-where they should.  Which rule is covered where is in test_rules.py.
+Processes are `Refresher`s on one store.  Each has its own way to that store, and its
+own line to an issuer of single-use refresh tokens, which revokes the whole family when
+a spent one is presented again (RFC 9700 section 4.14.2).  Requests and store calls take
+as long as the test says; a process can be killed, or stopped with everything else.
+
+Time is the world's own and passes only while everybody waits, so that 70 seconds cost
+nothing and a second more or less is a second more or less.  Which rule of the refresh
+protocol is covered where is in test_rules.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -18,46 +22,49 @@ import pytest
 import pytest_asyncio
 from attrs import define, evolve, field, frozen
 
-from everbearer import AuthorizationRequired, Registration, TemporarilyUnavailable
-from everbearer import Timing, Token
+from everbearer import (
+    AuthorizationRequired,
+    Registration,
+    TemporarilyUnavailable,
+    Timing,
+    Token,
+)
 from everbearer.events import Hooks
 from everbearer.providers import BILLIT
 from everbearer.refresh import Refresher
 from everbearer.stores import MemoryStore, NewGrant
-from everbearer.token_endpoint import (
-    Ambiguous,
-    Granted,
-    NotSent,
-    RefreshGrant,
-    Refused,
-)
+from everbearer.token_endpoint import Ambiguous, Granted, NotSent, RefreshGrant, Refused
 from everbearer.tokens import AccountKey
 
 KEY = AccountKey("billit", "acme")
 # L, D, X and G as they are by default.
 TIMING = Timing(lease=10, deadline=60, linger=60, grace=10, connect=10, back_off=1)
 LIFETIME = 3600.0
+_BUSY_LOOP = 20_000
 
 
 class Time:
-    """The loop's clock and the world's; `ahead` is how far NTP moved the date."""
+    """What the loop, the stores and the processes of a world take for the time."""
 
     def __init__(self):
         self.passed = 0.0
-        self.ahead = 0.0
 
     def elapsed(self):
         return 1_000.0 + self.passed
 
     def wall(self):
-        return 1_700_000_000.0 + self.passed + self.ahead
+        return 1_700_000_000.0 + self.passed
 
     def boot(self):
         return "boot"
 
-    def at(self, seconds):
-        """The instant *seconds* from now."""
-        return datetime.fromtimestamp(self.wall() + seconds, UTC)
+    def ends(self, lifetime):
+        """The instant *lifetime* seconds from now."""
+        return datetime.fromtimestamp(self.wall() + lifetime, UTC)
+
+    def stop(self, seconds):
+        """Everything stands still for that long: SIGSTOP, or a suspended machine."""
+        self.passed += seconds
 
     @contextmanager
     def passing_in(self, loop):
@@ -80,26 +87,26 @@ class Time:
 
 
 class Issuer:
-    """r0 -> r1 -> r2 ...: single use, and a spent one revokes the whole family."""
+    """r0 -> r1 -> r2 ...: single use, and a spent one revokes its family."""
 
     def __init__(self, time):
         self._time = time
-        self.current, self.minted = "r0", 0
-        self.revoked = False
-        self.reuse = 0
+        self._current = Counter()
+        self.revoked = set()
 
     def process(self, refresh_token):
-        if refresh_token != self.current or self.revoked:
-            self.reuse += not self.revoked
-            self.revoked = True
+        family, number = refresh_token[0], int(refresh_token[1:])
+        if family in self.revoked or number != self._current[family]:
+            self.revoked.add(family)
             return Refused("invalid_grant", "", 400)
-        self.minted += 1
-        self.current = f"r{self.minted}"
-        return Granted(self.pair(self.minted))
+        self._current[family] += 1
+        return Granted(self.pair(f"{family}{number + 1}"))
 
-    def pair(self, number, lifetime=LIFETIME):
-        """The access token a*n* and the refresh token r*n*."""
-        return Token(f"a{number}", f"r{number}", self._time.at(lifetime))
+    def pair(self, refresh_token, lifetime=LIFETIME):
+        """The access token that came with *refresh_token* is named after it."""
+        return Token(
+            f"access-{refresh_token}", refresh_token, self._time.ends(lifetime)
+        )
 
 
 @frozen
@@ -125,15 +132,6 @@ class Trip:
     lost: bool = False
 
 
-@frozen
-class Sending:
-    """*refresh_token* left *process*, *at* seconds after the beginning."""
-
-    process: str
-    refresh_token: str
-    at: float
-
-
 class Line:
     """A process's token endpoint, with the timeouts of the real one."""
 
@@ -150,21 +148,22 @@ class Line:
             return Granted(Token())
         self.asked += 1
         trip = self._trips.pop(0) if self._trips else Trip()
-        sent = []
+        sent = False
         try:
             async with asyncio.timeout(total):
                 await asyncio.sleep(min(trip.connect, connect))
                 if trip.connect > connect or isinstance(trip.outcome, NotSent):
                     return NotSent("no connection")
                 await before_sending()
-                sent.append(grant.refresh_token)
+                sent = True
                 return await self._travel(trip, grant.refresh_token)
         except TimeoutError:
             return Ambiguous("no answer") if sent else NotSent("no connection")
 
     async def _travel(self, trip, refresh_token):
         world = self._world
-        world.sendings.append(Sending(self._name, refresh_token, world.time.passed))
+        world.sent.append(f"{self._name} {refresh_token}")
+        world.sent_at.append(world.time.passed)
         if trip.outcome is not None:
             await asyncio.sleep(trip.process + trip.answer)
             return trip.outcome
@@ -184,18 +183,18 @@ class Trouble:
     """What happens to calls of one store method.
 
     Attributes:
-        error: Raised, if there is one; with *applied* after the call took place.
+        error: Raised if there is one; with *applied* after the call took place.
 
         before, after: Seconds that a call takes on its way there and back.
 
-        times: How many calls are left that it happens to.
+        times: How many calls it happens to.
     """
 
     error: Exception | None = None
     applied: bool = False
     before: float = 0.0
     after: float = 0.0
-    times: float = float("inf")
+    times: float = math.inf
 
 
 class Way:
@@ -203,33 +202,37 @@ class Way:
 
     def __init__(self, store):
         self._store = store
-        self._troubles: dict[str, Trouble] = {}
-        self.calls: list[str] = []
+        self._troubles = {}
+        self.calls = Counter()
+        self.dead = False
 
     def trouble(self, *methods, **members):
-        """From now on, calls of *methods* have this `Trouble`."""
+        """From now on calls of *methods* have this `Trouble`."""
         for method in methods:
             self._troubles[method] = Trouble(**members)
 
     def heal(self):
+        """Nothing is wrong any more."""
         self._troubles.clear()
 
     def __getattr__(self, name):
-        method = getattr(self._store, name)
-
         async def call(*arguments, **options):
-            self.calls.append(name)
-            # Virtual time stands still for whoever never waits.
-            assert len(self.calls) < 10_000, "a busy loop"
-            trouble = self._troubles.get(name)
-            if trouble is None or trouble.times <= 0:
-                return await method(*arguments, **options)
+            self.calls[name] += 1
+            # Time does not pass for whoever never waits.
+            assert self.calls[name] < _BUSY_LOOP, "a busy loop"
+            trouble = self._troubles.get(name, Trouble())
+            if trouble.times <= 0:
+                trouble = Trouble()
             trouble.times -= 1
-            await asyncio.sleep(trouble.before)
+            if trouble.before:
+                await asyncio.sleep(trouble.before)
             if trouble.error is not None and not trouble.applied:
                 raise trouble.error
-            answer = await method(*arguments, **options)
-            await asyncio.sleep(trouble.after)
+            if self.dead:
+                await asyncio.get_running_loop().create_future()
+            answer = await getattr(self._store, name)(*arguments, **options)
+            if trouble.after:
+                await asyncio.sleep(trouble.after)
             if trouble.error is not None:
                 raise trouble.error
             return answer
@@ -238,12 +241,12 @@ class Way:
 
 
 class Process:
-    """One Client's refresher, with what a test can do to it."""
+    """One Client's refresher, and what a test can do to it."""
 
     def __init__(self, world, name, trips, timing, registration):
-        self.name, self._time = name, world.time
+        self._world = world
         self.store, self.line = Way(world.store), Line(world, name, trips)
-        self.events: list[object] = []
+        self.events = []
 
         async def open_store():
             return self.store
@@ -260,49 +263,120 @@ class Process:
         self.refresher.jitter = lambda: 1.0
         self.account = self.refresher.account(KEY)
 
-    def calls(self, **options):
-        """A task that waits for a token."""
-        return asyncio.create_task(self.account.access_token(**options))
+    def calls(self):
+        """A task that waits for `outcome`."""
+        return self._world.spawn(self.outcome())
+
+    async def outcome(self):
+        """What one call gets: an access token, or the name of its error."""
+        try:
+            return await self.account.access_token()
+        except (TemporarilyUnavailable, AuthorizationRequired) as error:
+            return type(error).__name__
 
     async def patiently(self):
-        """A token, however long it takes."""
+        """What a caller gets in the end who tries again when told to."""
         while True:
             try:
                 return await self.account.access_token()
             except TemporarilyUnavailable as wait:
                 await asyncio.sleep(max(wait.retry_after, 0.1))
+            except AuthorizationRequired as required:
+                return required.reason
 
-    async def outcome(self):
-        """What one call gets: a token or the error's name."""
-        try:
-            return await self.account.access_token()
-        except (TemporarilyUnavailable, AuthorizationRequired) as error:
-            return type(error).__name__
+    async def adopts(self, refresh_token, lifetime=LIFETIME):
+        """A new authorization is stored here, as `Client.adopt` does it."""
+        record = await self._world.connect(refresh_token, lifetime)
+        self.account.forget()
+        self.account.adopt(record)
 
     def told(self, kind):
         """The events of that *kind* so far."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def kill(self):
-        """As SIGKILL does: nothing more from here, what was written arrives."""
-        self.store._troubles.clear()
-        self.store.__dict__["_store"] = None
+        """As SIGKILL: nothing more comes from here, but what was written arrives."""
+        self.store.dead = True
         for task in tuple(self.refresher._tasks):
             task.cancel()
 
 
 @define(eq=False)
 class World:
-    """Time, an issuer, a store, and who has sent what so far."""
+    """Time, an issuer, a store, and what has left which process so far."""
 
     time: Time
-    issuer: Issuer = field()
-    store: MemoryStore = field()
-    sendings: list[Sending] = field(factory=list)
+    issuer: Issuer
+    store: MemoryStore
+    sent: list[str] = field(factory=list)
+    sent_at: list[float] = field(factory=list)
+    _processes: list[Process] = field(factory=list)
     _tasks: set = field(factory=set)
 
+    def registration(self, **provider):
+        """At Billit, with these members changed."""
+        return Registration(
+            evolve(BILLIT, **provider), "id", "secret", "https://app.example/callback"
+        )
+
+    def process(self, name, *trips, timing=TIMING, **provider):
+        """A process whose token requests make these *trips*, given as dicts."""
+        process = Process(
+            self,
+            name,
+            [Trip(**trip) for trip in trips],
+            timing,
+            self.registration(**provider),
+        )
+        self._processes.append(process)
+        return process
+
+    async def connect(self, refresh_token="r0", lifetime=-1.0):
+        """Store an authorization, by default with an expired access token."""
+        mine = self.registration()
+        pair = self.issuer.pair(refresh_token, lifetime)
+        grant = NewGrant(
+            f"incarnation of {refresh_token}", pair, mine.client_id, mine.token_origin
+        )
+        return await self.store.put(KEY, grant)
+
+    async def record(self):
+        """What is stored."""
+        return await self.store.load(KEY)
+
+    async def until(self, condition):
+        """Let time pass until *condition* holds."""
+        for _ in range(100_000):
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it never came to that")
+
     def spawn(self, work):
+        """Run *work* beside the test."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def end(self):
+        """Leave nobody behind."""
+        for process in self._processes:
+            process.kill()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.sleep(1.0)
+
+
+@pytest.fixture(name="key")
+def _key():
+    return KEY
+
+
+@pytest_asyncio.fixture(name="world")
+async def _world():
+    time = Time()
+    with time.passing_in(asyncio.get_running_loop()):
+        world = World(time, Issuer(time), MemoryStore(time))
+        yield world
+        await world.end()
