@@ -7,6 +7,7 @@ documentation is built, so that the page cannot say anything else than the code 
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from docutils import nodes
@@ -54,11 +55,8 @@ def asked(row: Row) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """*text* in one line, or in two if it is long."""
-    if len(text) * CHARACTER <= LEFT - 20:
-        return [text]
-    middle = text.rfind(" ", 0, len(text) // 2 + 8)
-    return [text[:middle], text[middle + 1 :]]
+    """*text* in as many lines as it needs."""
+    return wrap(text, int((LEFT - 20) / CHARACTER))
 
 
 def text_at(x: float, middle: float, lines: list[str], **style: str) -> Iterator[str]:

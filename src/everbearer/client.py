@@ -18,7 +18,7 @@ from everbearer.refresh import Refresher, Timing
 from everbearer.stores import NewGrant, open_store
 from everbearer.token_endpoint import Revocation, TokenEndpoint
 from everbearer.tokens import AccountKey, Token, account_key, status_of
-from everbearer.transport import AccountSession, Connections
+from everbearer.transport import AccountSession, ApiBase, Connections
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -81,6 +81,10 @@ class Client:
     ) -> None:
         self._opened = False  # First: __del__ runs even if this raises.
         self._registrations = _by_name(registrations)
+        self._bases = {
+            name: ApiBase(registration.provider.base.api)
+            for name, registration in self._registrations.items()
+        }
         clock = _clock or SystemClock()
         self._store = open_store(store, keyring=keyring, clock=clock)
         self._http = Connections(self._ensure_open, session)
@@ -240,6 +244,7 @@ class Client:
             self._registrations[provider].provider,
             self._http,
             self._hooks,
+            base=self._bases[provider],
         )
 
     async def accounts(

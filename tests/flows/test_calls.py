@@ -47,6 +47,25 @@ async def test_a_thousand_callers_through_a_hundred_connections(
     assert sandbox.ledger.lost_grants == 0
 
 
+@pytest.mark.timeout(180)
+async def test_ten_thousand_calls_on_a_rejected_token_never_see_it(
+    sandbox, client, connect
+) -> None:
+    """The provider ends a token before its time: one token request, and only 200s."""
+    await connect()
+    sandbox.script.expire_now("acme")
+    session = client.session("billit", "acme")
+
+    async def call() -> int:
+        async with session.get("/v1/whoami") as response:
+            return response.status
+
+    statuses = await asyncio.gather(*(call() for _ in range(10_000)))
+    assert Counter(statuses) == {200: 10_000}
+    assert sandbox.ledger.refused > 0
+    assert len(sandbox.ledger.token_requests) == 1
+
+
 @pytest.mark.parametrize("old_dies", [True, False], ids=["old-dies", "old-lives"])
 async def test_a_rotation_by_another_process_while_a_resend_is_in_flight(
     sandbox, registration, store, connect, client, old_dies

@@ -40,7 +40,7 @@ KEY = AccountKey("billit", "acme")
 # L, D, X and G as they are by default.
 TIMING = Timing(lease=10, deadline=60, linger=60, grace=10, connect=10, back_off=1)
 LIFETIME = 3600.0
-_BUSY_LOOP = 20_000
+_BUSY_LOOP = 2_000
 
 
 class Time:
@@ -87,19 +87,32 @@ class Time:
 
 
 class Issuer:
-    """r0 -> r1 -> r2 ...: single use, and a spent one revokes its family."""
+    """r0 -> r1 -> r2 ...: single use, and a spent one revokes its family.
+
+    Attributes:
+        revoked: Families of which a spent refresh token was presented.
+
+        revokes: False if it only refuses the spent one.
+
+        replays: Whether the latest spent one still gets its successor.
+    """
 
     def __init__(self, time):
         self._time = time
         self._current = Counter()
         self.revoked = set()
+        self.revokes, self.replays = True, False
 
     def process(self, refresh_token):
         family, number = refresh_token[0], int(refresh_token[1:])
-        if family in self.revoked or number != self._current[family]:
-            self.revoked.add(family)
+        if family in self.revoked:
             return Refused("invalid_grant", "", 400)
-        self._current[family] += 1
+        if number == self._current[family]:
+            self._current[family] += 1
+        elif not self.replays or number + 1 != self._current[family]:
+            if self.revokes:
+                self.revoked.add(family)
+            return Refused("invalid_grant", "", 400)
         return Granted(self.pair(f"{family}{number + 1}"))
 
     def pair(self, refresh_token, lifetime=LIFETIME):
@@ -308,6 +321,7 @@ class World:
     time: Time
     issuer: Issuer
     store: MemoryStore
+    timing: Timing = TIMING
     sent: list[str] = field(factory=list)
     sent_at: list[float] = field(factory=list)
     _processes: list[Process] = field(factory=list)

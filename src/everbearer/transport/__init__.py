@@ -1,16 +1,16 @@
 """REQUEST PATH: attach the token, send, judge the answer, send once more."""
 
-from everbearer.transport._call import Call
 from everbearer.transport._callers import middlewares_of
 from everbearer.transport._connections import Connections
 from everbearer.transport._middleware import AccountMiddleware
+from everbearer.transport._origin import ApiBase
 from everbearer.transport._session import Account, AccountSession, Http
 
 __all__ = [
     "Account",
     "AccountMiddleware",
     "AccountSession",
-    "Call",
+    "ApiBase",
     "Connections",
     "Http",
     "middlewares_of",

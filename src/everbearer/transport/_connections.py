@@ -57,13 +57,13 @@ class Connections:
         connections of its parent.
         """
         session = self._session
-        if (
-            session is None
-            or session.closed
-            or asyncio.get_running_loop() is not self._loop
-        ):
+        if session is None or session.closed:
             return None
-        return session
+        try:
+            at_home = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return None  # A call that is made now and awaited later, in a loop.
+        return session if at_home else None
 
     async def open(self) -> aiohttp.ClientSession:
         """The API session, opening the Client if need be.

@@ -232,7 +232,7 @@ class AccountMiddleware:
                 if left[0].json_path
                 else left[0]
             )
-        if signal is None and status in _TAKEN:
+        if signal is None and (status < self._judged_from or status in _TAKEN):
             self._source.accepted(sent.access_token)
         return signal
 

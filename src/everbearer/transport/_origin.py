@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiBase"]
 
-_WEBSOCKET = {"https": "wss", "http": "ws"}
+_WEBSOCKET: Final = {"https": "wss", "http": "ws"}
+_MOST_KNOWN: Final = 1000
 
 
 class ApiBase:
@@ -26,7 +27,7 @@ class ApiBase:
         ConfigurationError: It is not such a URL.
     """
 
-    __slots__ = ("_base", "_host", "_port", "_schemes", "url")
+    __slots__ = ("_base", "_host", "_known", "_port", "_schemes", "url")
 
     def __init__(self, base: str) -> None:
         url = check_base_url(base, "API base URL")
@@ -35,6 +36,7 @@ class ApiBase:
         self._schemes = (url.scheme, _WEBSOCKET[url.scheme])
         self._host = url.raw_host
         self._port = url.port
+        self._known: dict[str, URL] = {}
 
     def allows(self, url: URL) -> bool:
         """Whether *url* is on the API's origin: scheme, host and port all the same.
@@ -47,6 +49,15 @@ class ApiBase:
             and url.port == self._port
             and url.scheme in self._schemes
         )
+
+    def resolve_path(self, path: str) -> URL:
+        """As `resolve`, for a text that begins with a slash; parses it only once."""
+        url = self._known.get(path)
+        if url is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            url = self._known[path] = URL(self._base + path)
+        return url
 
     def resolve(self, url: StrOrURL) -> StrOrURL:
         """Append a relative *url* to the base, prefix included; leave an absolute one.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
 import aiohttp
+from aiohttp.client import _BaseRequestContextManager, _RequestContextManager
 from yarl import URL
 
 from everbearer.errors import ConfigurationError
 from everbearer.tokens import TokenSource
-from everbearer.transport._call import Call
 from everbearer.transport._callers import brings_authorization, middlewares_of
 from everbearer.transport._middleware import AccountMiddleware
-from everbearer.transport._origin import ApiBase
 from everbearer.transport._websocket import Handshake
 
 if TYPE_CHECKING:
@@ -29,8 +28,13 @@ if TYPE_CHECKING:
     from everbearer.providers import Provider
     from everbearer.tokens import AccountKey, AccountStatus
     from everbearer.transport._middleware import Respects
+    from everbearer.transport._origin import ApiBase
 
 __all__ = ["Account", "AccountSession", "Http"]
+
+
+# Arguments with which a call neither brings an Authorization nor middlewares.
+_ORDINARY: Final = frozenset({"allow_redirects", "data", "json", "params", "timeout"})
 
 
 class Account(TokenSource, Protocol):
@@ -98,8 +102,8 @@ class AccountSession:
         http: Http,
         hooks: Hooks,
         *,
+        base: ApiBase,
         headers: Mapping[str, str] | None = None,
-        _base: ApiBase | None = None,
     ) -> None:
         self._account = account
         self._key = key
@@ -107,7 +111,7 @@ class AccountSession:
         self._http = http
         self._hooks = hooks
         self._identity = MappingProxyType(dict(headers or {}))
-        self._base = _base or ApiBase(provider.base.api)
+        self._base = base
         self._insistent = self._make_middleware("none")
         self._sent_through: aiohttp.ClientSession | None = None
         self._middlewares: tuple[ClientMiddlewareType, ...] = ()
@@ -124,56 +128,56 @@ class AccountSession:
 
     def request(
         self, method: str, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a request; see `aiohttp.ClientSession.request`."""
-        return Call(self._request(method, url, options))
+        return self._send(method, url, options)
 
     def get(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a GET request."""
-        return Call(self._request("GET", url, options))
+        return self._send("GET", url, options)
 
     def options(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send an OPTIONS request."""
-        return Call(self._request("OPTIONS", url, options))
+        return self._send("OPTIONS", url, options)
 
     def head(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a HEAD request; redirects are not followed unless asked for."""
         options.setdefault("allow_redirects", False)
-        return Call(self._request("HEAD", url, options))
+        return self._send("HEAD", url, options)
 
     def post(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a POST request.
 
         It is sent again after a rejected token only if the answer proves that it was
         not carried out, or it carries the provider's idempotency header.
         """
-        return Call(self._request("POST", url, options))
+        return self._send("POST", url, options)
 
     def put(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a PUT request; what `post` says of a second sending holds."""
-        return Call(self._request("PUT", url, options))
+        return self._send("PUT", url, options)
 
     def patch(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a PATCH request; what `post` says of a second sending holds."""
-        return Call(self._request("PATCH", url, options))
+        return self._send("PATCH", url, options)
 
     def delete(
         self, url: StrOrURL, **options: Unpack[_RequestOptions]
-    ) -> Call[ClientResponse]:
+    ) -> _RequestContextManager:
         """Send a DELETE request; what `post` says of a second sending holds."""
-        return Call(self._request("DELETE", url, options))
+        return self._send("DELETE", url, options)
 
     if TYPE_CHECKING:
 
@@ -184,7 +188,7 @@ class AccountSession:
             *,
             decode_text: Literal[True] = ...,
             **options: Unpack[_WSConnectOptions],
-        ) -> Call[ClientWebSocketResponse[Literal[True]]]: ...
+        ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[True]]]: ...
 
         @overload
         def ws_connect(
@@ -193,16 +197,32 @@ class AccountSession:
             *,
             decode_text: Literal[False],
             **options: Unpack[_WSConnectOptions],
-        ) -> Call[ClientWebSocketResponse[Literal[False]]]: ...
+        ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
 
-    def ws_connect(self, url: StrOrURL, **options: Any) -> Call[Any]:
+    def ws_connect(self, url: StrOrURL, **options: Any) -> _BaseRequestContextManager[Any]:
         """Open a WebSocket; see `aiohttp.ClientSession.ws_connect`.
 
         A handshake that is refused because of the token is tried once more with a
         replacement.  It is judged by status and headers; a 401 counts where the
         provider has any signal for that status.
         """
-        return Call(self._ws_connect(url, options))
+        return _BaseRequestContextManager(self._ws_connect(url, options))
+
+    def _send(
+        self, method: str, url: StrOrURL, options: _RequestOptions
+    ) -> _RequestContextManager:
+        """Hand an ordinary call to aiohttp as it is; look closer at any other."""
+        session = self._http.session
+        if (
+            session is None
+            or session is not self._sent_through
+            or not isinstance(url, str)
+            or url[:1] != "/"
+            or not _ORDINARY.issuperset(options)
+        ):
+            return _RequestContextManager(self._request(method, url, options))
+        options["middlewares"] = self._middlewares
+        return session.request(method, self._base.resolve_path(url), **options)
 
     async def _request(
         self, method: str, url: StrOrURL, options: _RequestOptions
@@ -262,8 +282,8 @@ class AccountSession:
             self._provider,
             self._http,
             self._hooks,
+            base=self._base,
             headers={**self._identity, **headers},
-            _base=self._base,
         )
 
     @property

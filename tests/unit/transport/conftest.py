@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 from everbearer.events import Hooks
 from everbearer.providers import IdentityHeader, Provider, standard_provider
 from everbearer.tokens import AccountKey, AccountStatus
-from everbearer.transport import AccountSession
+from everbearer.transport import AccountSession, ApiBase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -264,6 +264,7 @@ class World:
             provider or self.provider,
             self.http,
             Hooks([self.events.append]),
+            base=ApiBase((provider or self.provider).base.api),
             **options,
         )
 
