@@ -522,6 +522,7 @@ async def test_nobody_uses_a_rotated_token_before_it_is_stored(
         await connect(to=careful, expired=True)
         calls = [asyncio.create_task(whoami(careful)) for _ in range(10)]
         await store.asked.wait()
+        calls.append(asyncio.create_task(whoami(careful)))  # It did not wait so far.
         await asyncio.sleep(0.1)
         assert not any(call.done() for call in calls)
         assert sandbox.ledger.calls == 0

@@ -289,13 +289,14 @@ class Process:
 
     async def patiently(self):
         """What a caller gets in the end who tries again when told to."""
-        while True:
+        for _ in range(100):
             try:
                 return await self.account.access_token()
             except TemporarilyUnavailable as wait:
                 await asyncio.sleep(max(wait.retry_after, 0.1))
             except AuthorizationRequired as required:
                 return required.reason
+        raise AssertionError("there was no end to it")
 
     async def adopts(self, refresh_token, lifetime=LIFETIME):
         """A new authorization is stored here, as `Client.adopt` does it."""

@@ -16,12 +16,13 @@ from everbearer.transport._body import guard
 from everbearer.transport._callers import is_default_authorization
 from everbearer.transport._expiry_signal import candidates, first_match, judged_from
 from everbearer.transport._peek import document, settle
-from everbearer.transport._resend import make_ready, why_not
+from everbearer.transport._resend import make_ready, parting, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from yarl import URL
 
     from everbearer.events import Hooks
     from everbearer.providers import ExpirySignal, Provider
@@ -70,6 +71,7 @@ class AccountMiddleware:
     """
 
     __slots__ = (
+        "_allowed",
         "_base",
         "_bearer",
         "_hooks",
@@ -105,18 +107,24 @@ class AccountMiddleware:
         self._judged_from = judged_from(provider.expiry_signals)
         self._idempotency = provider.idempotency_headers
         self._bearer = BearerValue("")
+        self._allowed: URL | None = None
 
-    async def __call__(
+    async def __call__(  # noqa: C901 - the fast path, in one frame
         self, req: ClientRequest, handler: ClientHandlerType
     ) -> ClientResponse:
-        if not self._base.allows(req.url):
-            return await handler(self._stripped(req))
+        if req.url is not self._allowed:  # URLs never change, and this one is held.
+            if not self._base.allows(req.url):
+                return await handler(self._stripped(req))
+            self._allowed = req.url
         if self._identity:
             self._identify(req)
         if hdrs.AUTHORIZATION in req.headers and self._leaves_alone(req):
             return await handler(req)
-        if req.body and not guard(req):
-            return await self._send_one_shot(req, handler)
+        if req.body:
+            if hdrs.EXPECT in req.headers:
+                handler = parting(handler)
+            if not guard(req):
+                return await self._send_one_shot(req, handler)
         token = self._source.current()
         if token is None:
             token = await good_token(self._source, self._key)

@@ -11,11 +11,11 @@ from everbearer.transport._body import sendable_twice
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiohttp import ClientRequest
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
     from everbearer.providers import ExpirySignal
 
-__all__ = ["make_ready", "why_not"]
+__all__ = ["make_ready", "parting", "why_not"]
 
 # RFC 9110 section 9.2.1.  Idempotent is not enough: a DELETE that was carried out
 # answers 404 the second time, and a second PUT undoes what others wrote in between;
@@ -23,6 +23,9 @@ __all__ = ["make_ready", "why_not"]
 _SAFE: Final = frozenset(
     {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE}
 )
+
+
+_NOT_WANTED_FROM: Final = 300
 
 
 def why_not(
@@ -51,3 +54,25 @@ def make_ready(req: ClientRequest) -> None:
     """
     if hdrs.EXPECT in req.headers:
         req.update_expect_continue(expect=True)
+
+
+def parting(handler: ClientHandlerType) -> ClientHandlerType:
+    """*handler*, for a request with a body that waits for ``100 Continue``.
+
+    A server that answers at once still expects the body on that connection (RFC 9112
+    section 9.3), so it must not be used again.  aiohttp 3.12 puts it into its pool,
+    where the next request is swallowed as the missing body.
+    """
+
+    async def send(req: ClientRequest) -> ClientResponse:
+        response = await handler(req)
+        connection = response.connection
+        if (
+            response.status >= _NOT_WANTED_FROM
+            and connection is not None
+            and connection.protocol is not None
+        ):
+            connection.protocol.force_close()
+        return response
+
+    return send

@@ -199,7 +199,9 @@ class AccountSession:
             **options: Unpack[_WSConnectOptions],
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
 
-    def ws_connect(self, url: StrOrURL, **options: Any) -> _BaseRequestContextManager[Any]:
+    def ws_connect(
+        self, url: StrOrURL, **options: Any
+    ) -> _BaseRequestContextManager[Any]:
         """Open a WebSocket; see `aiohttp.ClientSession.ws_connect`.
 
         A handshake that is refused because of the token is tried once more with a
@@ -216,9 +218,9 @@ class AccountSession:
         if (
             session is None
             or session is not self._sent_through
-            or not isinstance(url, str)
+            or type(url) is not str
             or url[:1] != "/"
-            or not _ORDINARY.issuperset(options)
+            or (options and not _ORDINARY.issuperset(options))
         ):
             return _RequestContextManager(self._request(method, url, options))
         options["middlewares"] = self._middlewares

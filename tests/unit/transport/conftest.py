@@ -321,3 +321,11 @@ def _fetch() -> Callable[..., Awaitable[tuple[int, bytes]]]:
             return response.status, await response.read()
 
     return fetch
+
+
+@pytest.fixture(name="refusing_with")
+def _refusing_with() -> Callable[
+    ..., Callable[[web.Request], Awaitable[web.StreamResponse]]
+]:
+    """Makes a refusal with some status, body and headers."""
+    return refusing
