@@ -161,10 +161,6 @@ async def test_foreign_url(sandbox, client, connect):
     assert not sandbox.ledger.token_requests
 
 
-# ws_connect takes no middlewares, and a handshake of ours goes without our own.
-KNOWN = pytest.mark.xfail(
-    strict=True, reason="the handshake does not go through the account's middleware"
-)
 REDIRECTED = pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 
 
@@ -185,7 +181,6 @@ async def test_redirected_handshake(sandbox, client, connect, status):
     assert "Authorization" not in await redirected(sandbox, acme, status)
 
 
-@KNOWN
 @REDIRECTED
 async def test_redirected_identity(sandbox, client, connect, status):
     """Nor does it take the identity headers along."""
@@ -194,7 +189,6 @@ async def test_redirected_identity(sandbox, client, connect, status):
     assert "PartyID" not in await redirected(sandbox, acme, status)
 
 
-@KNOWN
 async def test_bare_401(sandbox, client, connect):
     """Billit's "not yours" refuses a handshake without costing a refresh."""
     await connect()

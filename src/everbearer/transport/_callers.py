@@ -9,20 +9,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientRequest, ClientSession, hdrs
+from aiohttp import ClientRequest, ClientSession, ClientWebSocketResponse, hdrs
 from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiohttp import ClientMiddlewareType
 
-__all__ = ["brings_authorization", "is_default_authorization", "middlewares_of"]
+__all__ = [
+    "brings_authorization",
+    "is_default_authorization",
+    "middlewares_of",
+    "session_beside",
+]
 
 
 def middlewares_of(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
     """The middlewares that *session* was made with, outermost first."""
     return tuple(session._middlewares)  # noqa: SLF001 - see the module's docstring
+
+
+def session_beside(
+    session: ClientSession, middlewares: Sequence[ClientMiddlewareType]
+) -> ClientSession:
+    """One like *session* on its connections, with *middlewares*; detach it, not close.
+
+    Settings without a public name are read as they are, or left at their defaults.
+    """
+    return ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=session.cookie_jar,
+        headers=session.headers,
+        skip_auto_headers=session.skip_auto_headers,
+        auth=session.auth,
+        trust_env=session.trust_env,
+        trace_configs=session.trace_configs,
+        proxy=getattr(session, "_default_proxy", None),
+        proxy_auth=getattr(session, "_default_proxy_auth", None),
+        ws_response_class=getattr(
+            session, "_ws_response_class", ClientWebSocketResponse
+        ),
+        middlewares=middlewares,
+    )
 
 
 def brings_authorization(url: object, options: Mapping[str, Any]) -> bool:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
 import aiohttp
 from aiohttp.client import _BaseRequestContextManager, _RequestContextManager
-from yarl import URL
 
 from everbearer.errors import ConfigurationError
 from everbearer.tokens import TokenSource
-from everbearer.transport._callers import brings_authorization, middlewares_of
+from everbearer.transport._callers import (
+    brings_authorization,
+    middlewares_of,
+    session_beside,
+)
 from everbearer.transport._middleware import AccountMiddleware
-from everbearer.transport._websocket import Handshake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,9 +206,8 @@ class AccountSession:
     ) -> _BaseRequestContextManager[Any]:
         """Open a WebSocket; see `aiohttp.ClientSession.ws_connect`.
 
-        A handshake that is refused because of the token is tried once more with a
-        replacement.  It is judged by status and headers; a 401 counts where the
-        provider has any signal for that status.
+        A handshake that is refused because of the token is tried again like any other
+        call.
         """
         return _BaseRequestContextManager(self._ws_connect(url, options))
 
@@ -251,16 +252,16 @@ class AccountSession:
         self, url: StrOrURL, options: dict[str, Any]
     ) -> ClientWebSocketResponse[bool]:
         session = self._http.session or await self._http.open()
-        target = URL(self._base.resolve(url))
         own = brings_authorization(url, options)
-        if own or not self._base.allows(target):
-            plain: ClientWebSocketResponse[bool]
-            plain = await session.ws_connect(target, **options)
-            return plain
-        handshake = Handshake(
-            self._account, self._key, self._provider.expiry_signals, self._identity
-        )
-        return await handshake.open(session, target, options)
+        ours = self._make_middleware("any") if own else self._insistent
+        # ws_connect takes no middlewares: the handshake gets a session that has them.
+        handshake = session_beside(session, (ours, *middlewares_of(session)))
+        opened: ClientWebSocketResponse[bool]
+        try:
+            opened = await handshake.ws_connect(self._base.resolve(url), **options)
+        finally:
+            handshake.detach()
+        return opened
 
     # ---- views, and the same transport elsewhere
 
