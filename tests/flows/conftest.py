@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from everbearer import Client, Registration, Timing, Token
-from everbearer._clock import instant
+from everbearer._clock import SystemClock, instant
 from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
 from everbearer.stores import MemoryStore
@@ -89,3 +89,23 @@ def connect(sandbox: Sandbox, client: Client) -> Callable[..., object]:
         return token
 
     return connected
+
+
+class ShiftedClock(SystemClock):
+    """The system's clocks, moved ahead."""
+
+    ahead = 0.0
+
+    def wall(self) -> float:
+        """Move with *ahead*."""
+        return super().wall() + self.ahead
+
+    def elapsed(self) -> float:
+        """Move with *ahead*."""
+        return super().elapsed() + self.ahead
+
+
+@pytest.fixture
+def shifted_clock() -> ShiftedClock:
+    """A clock of this test, to move ahead by hand."""
+    return ShiftedClock()

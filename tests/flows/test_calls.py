@@ -11,6 +11,7 @@ import pytest
 from everbearer import Client, Timing
 from everbearer.events import RefreshSucceeded
 from everbearer.sandbox import faults
+from everbearer.stores import MemoryStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -161,6 +162,42 @@ async def test_an_event_that_ends_the_stored_successor_too(
     assert sandbox.ledger.refused == 2
     assert sandbox.ledger.refreshes == 2
     assert sandbox.ledger.reuse == 0
+
+
+async def test_rejections_far_apart_do_not_add_up(
+    sandbox, registration, connect, shifted_clock
+) -> None:
+    """Users of other libraries never tell that a token was good: its age does."""
+    clock = shifted_clock
+    async with Client(
+        registration, store=MemoryStore(clock), timing=TIMING, _clock=clock
+    ) as client:
+        await connect(to=client)
+        session = client.session("billit", "acme")
+        for number in range(1, 9):
+            await session.refresh(rejected=await session.access_token())
+            assert sandbox.ledger.refreshes == number
+            clock.ahead += 6.0
+
+
+async def test_rejections_in_a_row_double_the_wait(
+    sandbox, registration, connect, shifted_clock
+) -> None:
+    """A token that nobody ever took is replaced after 5, 10, 20 ... seconds."""
+    clock = shifted_clock
+    async with Client(
+        registration, store=MemoryStore(clock), timing=TIMING, _clock=clock
+    ) as client:
+        await connect(to=client)
+        session = client.session("billit", "acme")
+        refreshed_at = []
+        for second in range(80):
+            before = sandbox.ledger.refreshes
+            await session.refresh(rejected=await session.access_token())
+            if sandbox.ledger.refreshes > before:
+                refreshed_at.append(second)
+            clock.ahead += 1.0
+    assert refreshed_at == [0, 5, 15, 35, 75]
 
 
 async def test_an_api_that_refuses_every_token_costs_one_refresh(

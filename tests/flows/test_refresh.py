@@ -18,7 +18,6 @@ from everbearer import (
     TemporarilyUnavailable,
     Timing,
 )
-from everbearer._clock import SystemClock
 from everbearer.events import (
     RefreshStarted,
     RefreshSucceeded,
@@ -440,25 +439,11 @@ async def test_a_store_that_cannot_be_written_spends_nothing(
     assert not sandbox.ledger.token_requests
 
 
-class ShiftedClock(SystemClock):
-    """The system's clocks, moved ahead."""
-
-    ahead = 0.0
-
-    def wall(self) -> float:
-        """Move with *ahead*."""
-        return super().wall() + self.ahead
-
-    def elapsed(self) -> float:
-        """Move with *ahead*."""
-        return super().elapsed() + self.ahead
-
-
 async def test_a_stale_token_is_used_while_one_flight_replaces_it(
-    sandbox, registration, connect
+    sandbox, registration, connect, shifted_clock
 ) -> None:
     """Inside the leeway nobody waits; the refresh happens in the background."""
-    clock, refreshed = ShiftedClock(), asyncio.Event()
+    clock, refreshed = shifted_clock, asyncio.Event()
 
     def hook(event: object) -> None:
         if isinstance(event, RefreshSucceeded):

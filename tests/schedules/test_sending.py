@@ -10,7 +10,6 @@ from attrs import evolve
 
 from everbearer import StoreError
 from everbearer.events import RefreshStarted
-from everbearer.stores import Asked
 from everbearer.token_endpoint import NotSent, Refused, Throttled
 
 pytestmark = pytest.mark.asyncio
@@ -223,11 +222,3 @@ async def test_a_store_too_slow_for_the_lease_frees_the_waiters(world):
     assert world.time.passed <= a.refresher.timing.patience + 10
     assert not world.sent
     assert (await world.record()).live_intent is None
-
-
-async def test_a_dead_holder_costs_a_lease_term(world, key):
-    """Rule 21: nothing was sent before it died, and the next one waits for L only."""
-    await world.connect()
-    b = world.process("B")
-    await world.store.acquire(key, Asked("of the dead", "dead", 10.0))
-    assert await b.patiently() in {"access-r1"}

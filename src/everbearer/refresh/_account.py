@@ -11,7 +11,7 @@ from attrs import define, field
 
 from everbearer.errors import AuthorizationRequired, TemporarilyUnavailable
 from everbearer.events import StandingChanged
-from everbearer.refresh._decision import leeway_of
+from everbearer.refresh._decision import leeway_of, rejection_interval
 from everbearer.refresh._flight import Flight
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
@@ -62,6 +62,8 @@ class AccountTokens:
         self._held: _Held | None = None
         self._flight: Flight | None = None
         self._rejected: set[str] = set()
+        # By the store's clock; kept while a rejected token is given another chance.
+        self._first_rejected: dict[str, float] = {}
         self._quiet_until = -math.inf
         self._one_shots = 0
         self.forgotten = 0
@@ -120,6 +122,7 @@ class AccountTokens:
         if held is not None and held.access_token != rejected:
             return False
         self._rejected.add(rejected)
+        self._first_rejected.setdefault(rejected, self.refresher.store_now())
         if held is not None:
             held.fresh_until = -math.inf
         return True
@@ -205,6 +208,19 @@ class AccountTokens:
         held = self._held
         return bool(held and held.access_token == access_token and held.accepted)
 
+    def rejections(self, spent: TokenRecord) -> int:
+        """Rule 20: rejected tokens in a row, that of *spent* included.
+
+        One that was first rejected when it had lived for a while must have been good:
+        whoever uses `access_token` with another library never tells.
+        """
+        token = spent.token.access_token
+        if token not in self._rejected:
+            return 0
+        first = self._first_rejected.get(token or "", 0.0)
+        lived = first >= spent.minted_at + rejection_interval(spent)
+        return 1 if lived or self.was_accepted(token) else spent.rejections + 1
+
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
         """Serve *record* from now on, unless a newer one is served already."""
         held = self._held
@@ -229,6 +245,8 @@ class AccountTokens:
             fresh_until = -math.inf
         if not same:
             self._rejected.intersection_update({token.access_token})
+            first = self._first_rejected.get(token.access_token)
+            self._first_rejected = {} if first is None else {token.access_token: first}
             self._quiet_until = -math.inf
         self._held = _Held(
             record,
@@ -267,6 +285,7 @@ class AccountTokens:
         self._held = None
         self.forgotten += 1
         self._rejected.clear()
+        self._first_rejected.clear()
         self._quiet_until = -math.inf
 
     async def _end(self, rejected: str) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "decide",
     "facts_of",
     "leeway_of",
+    "rejection_interval",
 ]
 
 
@@ -272,7 +273,7 @@ def facts_of(
         Fact.NO_REFRESH_TOKEN: record.token.refresh_token is None,
         Fact.HELD_BACK: rejected
         and not at.accepted
-        and at.store_now < record.minted_at + _rejection_interval(record),
+        and at.store_now < record.minted_at + rejection_interval(record),
         Fact.BACKING_OFF: active_back_off(record, at) is not None,
         Fact.TOO_EARLY: at.store_now < record.minted_at + provider.minimum_age,
         Fact.UNFINISHED: unfinished is not None,
@@ -319,7 +320,7 @@ def _lifetime(record: TokenRecord) -> float:
     return max(0.0, record.token.expires_at.timestamp() - record.minted_at)
 
 
-def _rejection_interval(record: TokenRecord) -> float:
+def rejection_interval(record: TokenRecord) -> float:
     """How long a successor that is rejected too gets the benefit of the doubt.
 
     It doubles with every one of them, up to one per lifetime.

@@ -56,7 +56,7 @@ async def save(
         spent.version,
         answered.following(spent.token),
         asked.id,
-        rejections=_rejections(account, spent),
+        rejections=account.rejections(spent),
     )
     try:
         replaced = await store.replace(account.key, rotation)
@@ -86,14 +86,6 @@ async def _until_alone(
             latest = await store.load(account.key)
         except StoreError:
             await asyncio.sleep(left)
-
-
-def _rejections(account: AccountTokens, spent: TokenRecord) -> int:
-    """Rule 20: count rejected tokens in a row, since one was last accepted."""
-    token = spent.token.access_token
-    if token not in account.rejected:
-        return 0
-    return 1 + (0 if account.was_accepted(token) else spent.rejections)
 
 
 def _landed(

@@ -115,9 +115,7 @@ class MemoryStore:
             record = self._records.get(key)
             if record is None:
                 return None
-            released = transitions.release(
-                record, asked, settlement, self._now()
-            )
+            released = transitions.release(record, asked, settlement, self._now())
             self._write(key, released.record)
             return released
 
@@ -138,18 +136,14 @@ class MemoryStore:
     ) -> transitions.Replaced:
         """Mark that the user must act, if the refused token is still the one."""
         with self._lock:
-            refused = transitions.refuse(
-                self._records.get(key), refusal, self._now()
-            )
+            refused = transitions.refuse(self._records.get(key), refusal, self._now())
             self._write(key, refused.record)
             return refused
 
     async def put(self, key: AccountKey, grant: transitions.NewGrant) -> TokenRecord:
         """Store a new authorization."""
         with self._lock:
-            record = transitions.put(
-                self._records.get(key), key, grant, self._now()
-            )
+            record = transitions.put(self._records.get(key), key, grant, self._now())
             self._write(key, record)
             return record
 
