@@ -56,7 +56,7 @@ class Client:
             forgotten at exit cost users their connection.
 
         session: An `aiohttp.ClientSession` to send through.  It stays yours to close;
-            its connector, proxy and TLS settings serve token calls too.
+            its proxy and TLS settings serve token calls too, on connections apart.
 
         keyring: Keys that seal the store; by default ``EVERBEARER_KEYS``, or for
             SQLite a key file beside the database.
@@ -225,6 +225,9 @@ class Client:
                 stacklevel=2,
                 source=self,
             )
+
+    def __repr__(self) -> str:
+        return f"<Client: {', '.join(self._registrations)}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Client is not pickled, it holds secrets and connections")

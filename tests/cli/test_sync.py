@@ -14,7 +14,7 @@ from contextlib import closing
 
 import pytest
 
-from everbearer import Client, Registration, Token
+from everbearer import Client, Keyring, Registration, Token
 from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
 
@@ -86,6 +86,20 @@ def test_a_configuration_that_cannot_work_is_told(
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "tokens.db").exists()
+
+
+def test_nobody_connected_is_no_silent_success(tmp_path) -> None:
+    """An empty store is told, and what to do about it."""
+    ended = everbearer("sync", configuration(tmp_path))
+    assert ended.returncode == 1
+    assert "connect one with client.authorization first" in ended.stderr
+
+
+def test_a_new_key_is_one_that_the_store_takes(tmp_path) -> None:
+    """``everbearer key new`` prints what EVERBEARER_KEYS wants."""
+    made = everbearer("key", "new").stdout.strip()
+    assert repr(Keyring(made))
+    assert made != everbearer("key", "new").stdout.strip()
 
 
 @pytest.mark.asyncio

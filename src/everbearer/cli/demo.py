@@ -162,6 +162,7 @@ class _Demo:
             *("-m", "everbearer.cli", "sync", str(config)),
             *("--worker", str(number), "--of", str(WORKERS)),
             env={**os.environ, CLIENT_SECRET_ENV: sandbox.settings.client_secret},
+            stdout=asyncio.subprocess.DEVNULL,
         )
 
     def _stop(self) -> None:

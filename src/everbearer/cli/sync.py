@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import click
 
-from everbearer import AuthorizationRequired, Client, TemporarilyUnavailable
+from everbearer import (
+    AuthorizationRequired,
+    Client,
+    ConfigurationError,
+    TemporarilyUnavailable,
+)
 from everbearer.cli._documents import Documents
 from everbearer.cli._sync_config import SyncConfig
 from everbearer.cli._unleased import without_leases
@@ -62,10 +67,21 @@ class _Worker:
         ) as client:
             name = self._config.registration().name
             accounts = [status.account async for status in client.accounts(name)]
+            if not accounts:
+                raise ConfigurationError(
+                    f"no account of {name!r} is connected in {self._config.store}: "
+                    "connect one with client.authorization first"
+                )
             async with asyncio.TaskGroup() as group:
                 for account in accounts:
                     group.create_task(self._account(client.session(name, account)))
+        arrivals = self._documents.arrivals()
         self._documents.close()
+        count = sum(count for count, _ in arrivals.values())
+        click.echo(
+            f"{count} documents of {len(arrivals)} accounts are in "
+            f"{self._config.documents}"
+        )
 
     async def _account(self, session: AccountSession) -> None:
         """All of this worker's pages of one account."""
@@ -104,7 +120,12 @@ class _Worker:
                 await self._documents.note(account, "needs_user", required.reason)
                 return []
             except (aiohttp.ClientError, TimeoutError) as error:
-                _log.warning("call failed: %s", type(error).__name__)
+                _log.warning(
+                    "%s/%s: call failed, and is tried again: %s",
+                    *session.key,
+                    type(error).__name__,
+                    extra=session.key._asdict(),
+                )
                 await self._documents.note(account, "failed", type(error).__name__)
                 await asyncio.sleep(1.0)
             else:
