@@ -138,25 +138,25 @@ async def run_async(*arguments: str) -> int:
     return await process.wait()
 
 
-def test_the_sandbox_serves_until_it_is_interrupted() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_serves_until_it_is_told_to_stop(number) -> None:
     """It says where it is and with which client, and ends without a traceback."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "everbearer.cli", "sandbox", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        lines = [process.stdout.readline() for _ in range(4)]
-        url = lines[0].rpartition(" ")[2].strip()
-        with urllib.request.urlopen(f"{url}/_sandbox/ledger") as response:
-            assert json.load(response)["total"]["reuse"] == 0
-        process.send_signal(signal.SIGINT)
-        said, complained = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            lines = [process.stdout.readline() for _ in range(4)]
+            url = lines[0].rpartition(" ")[2].strip()
+            with urllib.request.urlopen(f"{url}/_sandbox/ledger") as response:
+                assert json.load(response)["total"]["reuse"] == 0
+            process.send_signal(number)
+            said, complained = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert lines[1].split() == ["client", "id", "sandbox-client"]
     assert said == "stopped\n"
     assert complained == ""

@@ -44,16 +44,22 @@ _BUSY_LOOP = 2_000
 
 
 class Time:
-    """What the loop, the stores and the processes of a world take for the time."""
+    """What the loop, the stores and the processes of a world take for the time.
+
+    Attributes:
+        passed: Seconds since the world began.
+
+        set_ahead: How far somebody, or NTP, has moved the date.
+    """
 
     def __init__(self):
-        self.passed = 0.0
+        self.passed = self.set_ahead = 0.0
 
     def elapsed(self):
         return 1_000.0 + self.passed
 
     def wall(self):
-        return 1_700_000_000.0 + self.passed
+        return 1_700_000_000.0 + self.passed + self.set_ahead
 
     def boot(self):
         return "boot"
@@ -346,14 +352,14 @@ class World:
         self._processes.append(process)
         return process
 
-    async def connect(self, refresh_token="r0", lifetime=-1.0):
+    async def connect(self, refresh_token="r0", lifetime=-1.0, key=KEY):
         """Store an authorization, by default with an expired access token."""
         mine = self.registration()
         pair = self.issuer.pair(refresh_token, lifetime)
         grant = NewGrant(
             f"incarnation of {refresh_token}", pair, mine.client_id, mine.token_origin
         )
-        return await self.store.put(KEY, grant)
+        return await self.store.put(key, grant)
 
     async def record(self):
         """What is stored."""

@@ -89,10 +89,14 @@ async def test_a_late_clean_up_does_not_release_the_next_lease(world):
     ("answer", "outcome"),
     [
         pytest.param(Throttled(60.0, "busy"), "TemporarilyUnavailable", id="throttle"),
-        pytest.param(Refused("invalid_grant", "", 400), "AuthorizationRequired", id="refusal"),
+        pytest.param(
+            Refused("invalid_grant", "", 400), "AuthorizationRequired", id="refusal"
+        ),
     ],
 )
-async def test_what_is_recorded_while_a_lease_is_asked_for_counts(world, answer, outcome):
+async def test_what_is_recorded_while_a_lease_is_asked_for_counts(
+    world, answer, outcome
+):
     """Rule 8: B looks before A's answer is stored, and gets the lease after it."""
     await world.connect()
     a = world.process("A", {"outcome": answer, "answer": 1})
@@ -117,7 +121,7 @@ async def test_a_process_that_slept_after_acquiring_does_not_send(world):
     assert world.sent == ["B r0"]
 
 
-async def test_the_sleep_that_acquiring_took_counts(world):
+async def test_the_time_that_acquiring_took_counts(world):
     """Rule 9: the holder's clock starts before the acquire call, not at its answer."""
     await world.connect()
     a, b = world.process("A"), world.process("B")

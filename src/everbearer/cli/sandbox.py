@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from contextlib import suppress
 
 import click
 
@@ -28,10 +30,8 @@ def sandbox(port: int, access_lifetime: float, orders: int) -> None:
     The login page is at /Account/Logon, the token endpoint at /OAuth2/token and the
     API below /v1.  Use it with BILLIT.with_hosts(login=URL, token=URL, api=URL).
     """
-    try:
-        asyncio.run(_serve(port, access_lifetime, orders))
-    except KeyboardInterrupt:
-        click.echo("stopped")
+    asyncio.run(_serve(port, access_lifetime, orders))
+    click.echo("stopped")
 
 
 async def _serve(port: int, access_lifetime: float, orders: int) -> None:
@@ -42,4 +42,13 @@ async def _serve(port: int, access_lifetime: float, orders: int) -> None:
         click.echo(f"client id      {running.settings.client_id}")
         click.echo(f"client secret  {running.settings.client_secret}")
         click.echo("press Ctrl+C to stop")
-        await asyncio.Event().wait()
+        await _asked_to_stop()
+
+
+async def _asked_to_stop() -> None:
+    """Wait for Ctrl+C, or for what a service manager sends."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: Ctrl+C ends the program.
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()

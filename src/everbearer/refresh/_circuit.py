@@ -21,6 +21,7 @@ class _Broken:
     until: float
     pause: float
     why: str
+    probed: bool = False
 
 
 class Circuits:
@@ -47,18 +48,21 @@ class Circuits:
         if now < broken.until:
             return broken.why
         self._broken[name] = _Broken(
-            credential, now + broken.pause, broken.pause, broken.why
+            credential, now + broken.pause, broken.pause, broken.why, probed=True
         )
         return None
 
     def refused(self, name: str, credential: str, why: str, now: float) -> float:
         """The provider does not know the credential; return the pause in seconds.
 
-        It doubles each time, whichever account asked, up to five minutes.
+        It doubles each time, whichever account asked, up to five minutes.  Requests
+        that were out together count once.
         """
         broken = self._broken.get(name)
         pause = self._first_pause
         if broken is not None and broken.credential == credential:
+            if now < broken.until and not broken.probed:
+                return broken.until - now
             pause = min(broken.pause * 2, _LONGEST)
         self._broken[name] = _Broken(credential, now + pause, pause, why)
         return pause

@@ -57,7 +57,7 @@ class Refresher:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
-        self._store_ahead = 0.0
+        self._store_ahead = clock.wall() - clock.elapsed()
 
     def account(self, key: AccountKey) -> AccountTokens:
         """The one holder of *key*'s token in this Client."""
@@ -94,11 +94,14 @@ class Refresher:
 
     def learn_store_clock(self, now: float) -> None:
         """Note the store's clock, so that it can be told without asking."""
-        self._store_ahead = now - self.clock.wall()
+        self._store_ahead = now - self.clock.elapsed()
 
     def store_now(self) -> float:
-        """The store's clock, as last heard."""
-        return self.clock.wall() + self._store_ahead
+        """The store's clock, as last heard.
+
+        Counted on from then: a date that is set must not prolong a back-off.
+        """
+        return self.clock.elapsed() + self._store_ahead
 
     def jitter(self) -> float:
         """From 0 to 1."""

@@ -32,13 +32,15 @@ _inherited: Final[list[object]] = []
 class Lane:
     """One thread, and the connection that it makes with *connect* when first used.
 
+    A call waits for another process's lock for *busy* seconds, its turn included.
+
     Nothing belongs to an event loop: each call may come from another one.
     """
 
     __slots__ = ("_busy", "_connect", "_connection", "_executor", "_guard", "_name")
 
     def __init__(
-        self, name: str, connect: Callable[[], sqlite3.Connection], busy: float = 5.0
+        self, name: str, connect: Callable[[], sqlite3.Connection], busy: float
     ) -> None:
         self._name = name
         self._busy = busy
@@ -85,8 +87,8 @@ class Lane:
     def _do(self, work: Callable[[sqlite3.Connection], _T], asked_at: float) -> _T:
         if self._connection is None:
             self._connection = self._connect()
-        # Waiting in the queue is waiting too: while the lock is held
-        # elsewhere, the hundredth caller must not wait for a hundred busy timeouts.
+        # Waiting in the queue is waiting too: while the lock is held elsewhere, the
+        # hundredth caller must not wait for a hundred busy timeouts.
         left = max(0.0, self._busy - (time.monotonic() - asked_at))
         self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * left)}")
         return work(self._connection)

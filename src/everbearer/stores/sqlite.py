@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import StoreError
 from everbearer.stores import _sqlite_rows as rows
+from everbearer.stores import _sqlite_schema as schema
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._lane import Lane
@@ -94,8 +95,9 @@ class SqliteStore:
         self._clock = SqliteClock(clock or SystemClock())
         self._opened: tuple[int, Keyring] | None = None
         # Two, so that readers need not wait while a writer waits for another process.
-        self._writer = Lane("writer", self._connect)
-        self._reader = Lane("reader", self._connect_reader)
+        busy = schema.BUSY_SECONDS
+        self._writer = Lane("writer", self._connect, busy)
+        self._reader = Lane("reader", self._connect_reader, busy)
         self._wakeups = Wakeups()
 
     def __repr__(self) -> str:
