@@ -134,7 +134,7 @@ async def test_the_time_that_acquiring_took_counts(world):
 
 
 async def test_what_has_not_left_by_the_deadline_never_leaves(world):
-    """Rule 9: the lease is given back at D, and a connection that comes then is late."""
+    """Rule 9: the lease is given back at D; a connection that comes then is late."""
     patient = evolve(world.timing, connect=80)
     await world.connect()
     a, b = world.process("A", {"connect": 70}, timing=patient), world.process("B")

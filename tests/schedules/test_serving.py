@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from attrs import evolve
 
-from everbearer import AuthorizationRequired, TemporarilyUnavailable
+from everbearer import TemporarilyUnavailable
 from everbearer.stores import Asked
 from everbearer.token_endpoint import Ambiguous, Throttled
 
