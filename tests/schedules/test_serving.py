@@ -40,6 +40,17 @@ async def test_one_refresh_for_one_rejected_token(world):
     assert world.sent == ["A r0"]
 
 
+async def test_a_siblings_token_is_used_even_if_it_is_stale(world):
+    """Rule 20: what replaced the rejected token has not been rejected itself."""
+    await world.connect(lifetime=7200)
+    a, b = world.process("A"), world.process("B")
+    assert await b.outcome() == "access-r0"
+    assert await a.account.replacement_for("access-r0") == "access-r1"
+    world.time.stop(3600 - 30)
+    assert await b.account.replacement_for("access-r0") == "access-r1"
+    assert world.sent == ["A r0"]
+
+
 async def test_nobody_walks_back_to_an_older_version(world):
     """Rule 20: a look-up that was answered before the rotation changes nothing."""
     await world.connect(lifetime=3600)
