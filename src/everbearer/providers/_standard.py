@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from yarl import URL
-
 from everbearer import vocabulary as v
+from everbearer.errors import ConfigurationError
 from everbearer.providers._description import (
     AuthorizeEndpoint,
     ErrorRule,
@@ -54,7 +53,6 @@ STANDARD_ERROR_RULES = (
                 v.UNAUTHORIZED_CLIENT,
                 "unsupported_grant_type",
                 "invalid_scope",
-                "invalid_request",
             }
         ),
     ),
@@ -137,8 +135,14 @@ def standard_provider(
     check_base_url(api_base, f"{name} api_base")
     revoke = None
     if revoke_url is not None:
+        revoke_origin, revoke_path = _split(revoke_url, f"{name} revoke_url")
+        if revoke_origin != token:
+            raise ConfigurationError(
+                f"{name} revoke_url: not on the token endpoint's origin, {token}; "
+                "describe such a server with a Provider"
+            )
         revoke = TokenCall(
-            str(URL(revoke_url)),
+            revoke_path,
             v.TOKEN,
             encoding,
             client_authentication,

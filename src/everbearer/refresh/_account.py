@@ -11,7 +11,7 @@ from attrs import define, field
 
 from everbearer.errors import AuthorizationRequired, TemporarilyUnavailable
 from everbearer.events import StandingChanged
-from everbearer.refresh._decision import leeway_of, rejection_interval
+from everbearer.refresh._decision import leeway_of, proven_after
 from everbearer.refresh._flight import Flight
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from everbearer.errors import Reason
     from everbearer.providers import Registration
     from everbearer.refresh._refresher import Refresher
-    from everbearer.tokens import AccountKey, AccountStatus, TokenRecord
+    from everbearer.tokens import AccountKey, AccountStatus, BackOff, TokenRecord
 
 __all__ = ["AccountTokens"]
 
@@ -67,6 +67,8 @@ class AccountTokens:
         self._quiet_until = -math.inf
         self._one_shots = 0
         self.forgotten = 0
+        # A failure that the store did not take, by the store's clock.
+        self.remembered: BackOff | None = None
         self._log_extra = {"provider": key.provider, "account": key.account}
 
     # ---- the fast path
@@ -147,6 +149,10 @@ class AccountTokens:
             if token is not None:
                 return token
             flight = self.launch(margin=margin, unwanted=unwanted)
+            if rejected is unwanted is None:
+                await flight.looked_up()
+                if (token := self._servable(None, margin, None)) is not None:
+                    return token
             landing = await flight.landed()
             if landing.error is not None:
                 raise landing.error.copy()
@@ -218,11 +224,15 @@ class AccountTokens:
         if token not in self._rejected:
             return 0
         first = self._first_rejected.get(token or "", 0.0)
-        lived = first >= spent.minted_at + rejection_interval(spent)
+        lived = first >= spent.minted_at + proven_after(spent)
         return 1 if lived or self.was_accepted(token) else spent.rejections + 1
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
-        """Serve *record* from now on, unless a newer one is served already."""
+        """Serve *record* from now on, unless a newer one is served already.
+
+        Where the provider has a replay window, an unsaved one is held and not served:
+        its use may close the window that others rely on (rule 19).
+        """
         held = self._held
         if (
             held is not None
@@ -243,6 +253,8 @@ class AccountTokens:
             half_life = max(0.0, token.expires_at.timestamp() - record.minted_at) / 2
         if token.access_token in self._rejected:
             fresh_until = -math.inf
+        if unsaved and self.registration.provider.replay_window:
+            fresh_until = usable_until = -math.inf
         if not same:
             self._rejected.intersection_update({token.access_token})
             first = self._first_rejected.get(token.access_token)

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from everbearer._clock import instant
 from everbearer.errors import StoreError
 from everbearer.events import RefreshFailed
@@ -29,6 +31,10 @@ _log = logging.getLogger("everbearer.refresh")
 
 _RELEASE_TRIES = 3
 
+# When a refusal that names no reason is believed: so often, over so many seconds.
+_UNRECOGNISED_TRIES = 3
+_UNRECOGNISED_SPAN = 600.0
+
 
 async def give_back(
     attempt: Attempt, store: TokenStore, settlement: Settlement
@@ -47,7 +53,13 @@ async def give_back(
                 error,
                 extra=attempt.log_extra,
             )
+            if settlement.back_off is not None:
+                now = attempt.refresher.store_now()
+                attempt.account.remembered = evolve(
+                    settlement.back_off, until=now + settlement.back_off.until
+                )
         else:
+            attempt.account.remembered = None
             if released is not None:
                 attempt.refresher.learn_store_clock(released.now)
             return
@@ -115,7 +127,7 @@ async def settle(
     outcome: Outcome,
     acquired: Acquired,
     waited: float,
-) -> Landing:
+) -> Landing | None:
     """Release, remember the failure, and use the old token while it lives.
 
     Args:
@@ -123,6 +135,11 @@ async def settle(
     """
     ending = ENDINGS[outcome.kind]
     back_off = _back_off(attempt, ending, outcome, acquired.record)
+    if _is_final(back_off) and attempt.refresher.grants(attempt.key.provider):
+        # The registration is in order, so it is this grant that is not.
+        return await refuse(
+            attempt, store, acquired.record, "refused", outcome.description
+        )
     pause = back_off.until
     if not ending.restore:
         # Rules 5 and 11: nothing is sent before the grace is over.
@@ -152,7 +169,18 @@ async def settle(
     token = attempt.account.current()
     if token is not None:
         return Landing(token, quiet=pause)
+    if _is_final(back_off):
+        return attempt.misconfigured(back_off.message)
     return attempt.unavailable(back_off.message, retry_after=pause)
+
+
+def _is_final(back_off: BackOff) -> bool:
+    """Whether the same refusal without a reason came often enough to be believed."""
+    return (
+        back_off.kind is BackOffKind.UNRECOGNISED
+        and back_off.attempts >= _UNRECOGNISED_TRIES
+        and -back_off.first_at >= _UNRECOGNISED_SPAN
+    )
 
 
 def _back_off(
