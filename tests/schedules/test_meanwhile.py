@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 
-from everbearer.errors import StoreError
+from everbearer.errors import (
+    AuthorizationRequired,
+    ConfigurationError,
+    StoreError,
+    TemporarilyUnavailable,
+)
 from everbearer.events import SavedLate
-from everbearer.token_endpoint import Throttled
+from everbearer.token_endpoint import Ambiguous, Throttled, Unrecognised
 
 pytestmark = pytest.mark.asyncio
 
@@ -101,3 +106,56 @@ async def test_an_api_that_refuses_all_is_asked_about_ever_more_rarely(world):
         await a.account.refresh(rejected=await a.account.access_token())
         await asyncio.sleep(20)
     assert len(world.sent) <= 12
+
+
+NO_REASON = {"outcome": Unrecognised(400, "odd", "we do not say")}
+
+
+async def account_after(world, seconds, *, others_succeed):
+    """What a caller gets after so long of refusals without a reason, 3 at least."""
+    await world.connect()
+    a = world.process("A", *[NO_REASON] * 40)
+    end = world.time.passed + seconds
+    while True:
+        if others_succeed:
+            a.refresher.granted("billit")
+        try:
+            await a.account.access_token()
+        except TemporarilyUnavailable as wait:
+            if world.time.passed >= end and len(world.sent) >= 3:
+                return "still waiting"
+            await asyncio.sleep(max(wait.retry_after, 0.1))
+        except (AuthorizationRequired, ConfigurationError) as error:
+            return type(error).__name__
+
+
+async def test_refusals_without_a_reason_are_believed_in_the_end(world):
+    """Three over ten minutes, while others succeed: it is this grant."""
+    ended = await account_after(world, 3600, others_succeed=True)
+    assert ended == "AuthorizationRequired"
+    assert world.time.passed >= 600
+    record = await world.record()
+    assert record.reason == "refused"
+
+
+async def test_refusals_without_a_reason_may_be_the_registrations_fault(world):
+    """Nobody succeeds: then no user is asked to connect again."""
+    ended = await account_after(world, 3600, others_succeed=False)
+    assert ended == "ConfigurationError"
+    assert (await world.record()).reason is None
+
+
+async def test_refusals_without_a_reason_are_not_believed_early(world):
+    """Nine minutes are an outage that speaks badly."""
+    ended = await account_after(world, 300, others_succeed=True)
+    assert ended == "still waiting"
+
+
+async def test_where_nothing_rotates_a_lost_answer_is_no_matter(world):
+    """The refresh token is presented again at once: that harms nobody."""
+    await world.connect()
+    a = world.process("A", {"outcome": Ambiguous("lost")}, rotation="never")
+    assert await a.patiently() == "access-r1"
+    assert world.time.passed < 70
+    first, second = world.sent_at
+    assert second - first < 15

@@ -267,7 +267,8 @@ def facts_of(
         return frozenset({Fact.UNKNOWN})
     rejected = record.token.access_token in at.rejected
     usable = _usable(record, at.wall) and not rejected
-    unfinished = _unfinished(record, at)
+    # Where nothing rotates, presenting the refresh token again harms nobody.
+    unfinished = None if provider.rotation == "never" else _unfinished(record, at)
     holding = {
         Fact.FOREIGN: (record.client_id, record.token_origin)
         != (at.client_id, at.token_origin),

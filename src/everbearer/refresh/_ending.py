@@ -141,7 +141,9 @@ async def settle(
             attempt, store, acquired.record, "refused", outcome.description
         )
     pause = back_off.until
-    if not ending.restore:
+    if ending.back_off is BackOffKind.MISCONFIGURED:
+        pause = max(pause, _break_circuit(attempt, back_off.message))
+    if not ending.restore and attempt.registration.provider.rotation != "never":
         # Rules 5 and 11: nothing is sent before the grace is over.
         timing = attempt.timing
         pause = max(pause, timing.linger - waited, timing.grace)
@@ -159,12 +161,6 @@ async def settle(
         Settlement(acquired.found, restore=ending.restore, back_off=back_off),
     )
     if ending.back_off is BackOffKind.MISCONFIGURED:
-        attempt.refresher.circuits.refused(
-            attempt.key.provider,
-            attempt.credential,
-            back_off.message,
-            attempt.clock.elapsed(),
-        )
         return attempt.misconfigured(back_off.message)
     token = attempt.account.current()
     if token is not None:
@@ -172,6 +168,20 @@ async def settle(
     if _is_final(back_off):
         return attempt.misconfigured(back_off.message)
     return attempt.unavailable(back_off.message, retry_after=pause)
+
+
+def _break_circuit(attempt: Attempt, why: str) -> float:
+    """Nobody of this registration asks for a while; say so when it begins."""
+    circuits, name = attempt.refresher.circuits, attempt.key.provider
+    if not circuits.is_broken(name, attempt.credential):
+        _log.warning(
+            "%s: the provider does not accept this registration, no account is "
+            "refreshed until its client_id or client_secret is corrected: %s",
+            name,
+            why,
+            extra=attempt.log_extra,
+        )
+    return circuits.refused(name, attempt.credential, why, attempt.clock.elapsed())
 
 
 def _is_final(back_off: BackOff) -> bool:
@@ -188,6 +198,8 @@ def _back_off(
 ) -> BackOff:
     """Rule 16: a throttle is the account's, the rest the token's or credential's."""
     kind = ending.back_off
+    answered = getattr(outcome, "status", 0)
+    status = f"HTTP {answered}" if answered else ""
     previous, about = record.back_off, record.refresh_fingerprint
     if kind is BackOffKind.THROTTLED:
         previous, about = record.throttle, ""
@@ -202,7 +214,7 @@ def _back_off(
         retry_after=getattr(outcome, "retry_after", None),
         message=": ".join(
             part
-            for part in ("token endpoint", outcome.kind, outcome.description)
+            for part in ("token endpoint", outcome.kind, status, outcome.description)
             if part
         ),
         jitter=attempt.refresher.jitter(),
