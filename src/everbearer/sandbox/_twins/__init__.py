@@ -1,0 +1,12 @@
+"""One file for each provider that the sandbox can play."""
+
+from typing import Final
+
+from everbearer.sandbox._twin import Twin
+from everbearer.sandbox._twins.billit import BILLIT
+from everbearer.sandbox._twins.standard import STANDARD
+
+__all__ = ["PROVIDERS", "TWINS"]
+
+TWINS: Final[dict[str, Twin]] = {each.name: each for each in (BILLIT, STANDARD)}
+PROVIDERS: Final = tuple(TWINS)
