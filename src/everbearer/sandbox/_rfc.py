@@ -7,7 +7,7 @@ from typing import Any, Final
 from everbearer.sandbox._answer import Answer
 from everbearer.sandbox._twin import Paid, Refusal
 
-__all__ = ["challenge", "token_error", "token_response"]
+__all__ = ["challenge", "error_code", "token_error", "token_response"]
 
 # What Exact Online answers to a refresh that comes too early; no RFC has a code for it.
 _TOO_EARLY: Final = "access_denied"
@@ -19,9 +19,14 @@ _CODES: Final = {
 }
 
 
+def error_code(refusal: Refusal) -> str:
+    """The code of RFC 6749 section 5.2."""
+    return _CODES.get(refusal.kind, refusal.kind)
+
+
 def token_error(refusal: Refusal) -> Answer:
     """RFC 6749 section 5.2: 400, but 401 for a client that is not who it says."""
-    code = _CODES.get(refusal.kind, refusal.kind)
+    code = error_code(refusal)
     status = 401 if refusal.kind == "invalid_client" else 400
     content = {"error": code, "error_description": refusal.why}
     return Answer.of(content, status, code)

@@ -14,7 +14,8 @@ from everbearer.sandbox import PROVIDERS, Sandbox, Settings, faults
 
 pytestmark = pytest.mark.asyncio
 
-REDIRECT = "http://127.0.0.1:9/callback"
+# The documents differ in the status of a refusal.
+REFUSED = (400, 401)
 
 
 def in_body(settings, **params):
@@ -42,6 +43,10 @@ REFRESHES = {
     "billit": lambda at, token: (
         "/OAuth2/token",
         {"json": in_body(at, **grant_type(at, token))},
+    ),
+    "flowaccount": lambda at, token: (
+        "/token",
+        {"data": in_body(at, **grant_type(at, token))},
     ),
     "standard": lambda at, token: (
         "/token",
@@ -121,10 +126,10 @@ async def test_reuse(twin):
     """A spent refresh token is refused, counted, and ends the grant."""
     token = twin.sandbox.issue("acme").refresh_token
     assert (await twin.refresh(token))[0] == 200
-    assert (await twin.refresh(token))[0] == 400
+    assert (await twin.refresh(token))[0] in REFUSED
     ledger = twin.sandbox.ledger
     assert (ledger.reuse, ledger.last_resort, ledger.lost_grants) == (1, 0, 1)
-    assert (await twin.refresh(twin.current().refresh_token))[0] == 400
+    assert (await twin.refresh(twin.current().refresh_token))[0] in REFUSED
 
 
 async def test_last_resort(twin):
@@ -134,22 +139,21 @@ async def test_last_resort(twin):
     url, options = REFRESHES[twin.sandbox.provider](twin.sandbox.settings, token)
     async with twin.http.post(twin.sandbox.token_url + url, **options) as answer:
         assert answer.content_type == "text/html"
-    assert (await twin.refresh(token))[0] == 400
+    assert (await twin.refresh(token))[0] in REFUSED
     assert (twin.sandbox.ledger.reuse, twin.sandbox.ledger.last_resort) == (0, 1)
 
 
-@pytest.mark.parametrize(("passed", "status"), [(59.9, 200), (60.0, 400)])
-async def test_replay_window(twin, clock, passed, status):
+@pytest.mark.parametrize(("passed", "good"), [(59.9, True), (60.0, False)])
+async def test_replay_window(twin, clock, passed, good):
     """Inside the window a spent refresh token is answered like the first time."""
     twin.sandbox.settings.replay_window = 60.0
     token = twin.sandbox.issue("acme").refresh_token
     _, first = await twin.refresh(token)
     clock.now += passed
     again = await twin.refresh(token)
-    assert again[0] == status
-    if status == 200:
-        assert again[1]["access_token"] == first["access_token"]
-    assert twin.sandbox.ledger.replays == (status == 200)
+    assert again[0] == 200 if good else again[0] in REFUSED
+    assert (again[1] == first) == good
+    assert twin.sandbox.ledger.replays == good
 
 
 async def test_minimum_age(twin, clock):
@@ -157,7 +161,7 @@ async def test_minimum_age(twin, clock):
     twin.sandbox.settings.minimum_age = 570.0
     token = twin.sandbox.issue("acme").refresh_token
     clock.now += 569.9
-    assert (await twin.refresh(token))[0] == 400
+    assert (await twin.refresh(token))[0] in REFUSED
     clock.now += 0.1
     assert (await twin.refresh(token))[0] == 200
     ledger = twin.sandbox.ledger
@@ -185,19 +189,20 @@ async def test_idle_lifetime(twin, clock, rotation):
         assert (await twin.refresh(token))[0] == 200
         token = twin.current().refresh_token
     clock.now += 100
-    assert (await twin.refresh(token))[0] == 400
+    assert (await twin.refresh(token))[0] in REFUSED
     assert twin.sandbox.ledger.reuse == 0
 
 
-@pytest.mark.parametrize(("rotation", "third"), [("every_use", 200), ("never", 400)])
-async def test_fixed_lifetime(twin, clock, rotation, third):
+@pytest.mark.parametrize(("rotation", "good"), [("every_use", True), ("never", False)])
+async def test_fixed_lifetime(twin, clock, rotation, good):
     """A refresh token lives from its issue: one that is replaced starts anew."""
     twin.sandbox.settings.change({"rotation": rotation, "refresh_lifetime": 100})
     token = twin.sandbox.issue("acme").refresh_token
     clock.now += 99.9
     assert (await twin.refresh(token))[0] == 200
     clock.now += 99.9
-    assert (await twin.refresh(twin.current().refresh_token))[0] == third
+    status, _ = await twin.refresh(twin.current().refresh_token)
+    assert status == 200 if good else status in REFUSED
 
 
 @pytest.mark.parametrize("dies", [True, False])
@@ -227,7 +232,7 @@ async def test_other_clients_token(twin):
     """A refresh token is of use to its own client only, and is not spent otherwise."""
     twin.sandbox.settings.other_clients = {"second": "its secret"}
     token = twin.sandbox.grants.grant("acme", "second").refresh_token
-    assert (await twin.refresh(token))[0] == 400
+    assert (await twin.refresh(token))[0] in REFUSED
     assert twin.sandbox.ledger.refreshes == 0
 
 
