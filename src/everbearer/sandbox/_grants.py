@@ -240,6 +240,10 @@ class Grants:
         self._by_company[company].append(grant)
         return self._mint(grant)
 
+    def access_token(self, value: str) -> AccessToken | None:
+        """Find an access token that was issued, alive or not."""
+        return self._access.get(value)
+
     def refresh_token(self, value: str) -> RefreshToken | None:
         """Find a refresh token that was issued, spent or not."""
         return self._refresh.get(value)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from everbearer.sandbox._settings import Settings
     from everbearer.sandbox._twin import Parameters, TokenRoute
 
-__all__ = ["TokenForm", "proves"]
+__all__ = ["TokenForm", "basic_client", "proves"]
 
 _MOST_FIELDS: Final = 100
 _CREDENTIALS: Final = frozenset({"client_id", "client_secret"})
@@ -177,6 +177,13 @@ def _basic(header: str | None, *, encoded: bool) -> tuple[str, str]:
     if encoded:  # RFC 6749 section 2.3.1
         return unquote_plus(user), unquote_plus(password)
     return user, password
+
+
+def basic_client(header: str | None, settings: Settings) -> str | None:
+    """The client that a Basic header proves, its credentials as they are, or None."""
+    client_id, given = _basic(header, encoded=False)
+    secret = settings.client(client_id)
+    return client_id if secret is not None and _same(secret, given) else None
 
 
 def _same(one: str, other: str) -> bool:

@@ -48,6 +48,10 @@ REFRESHES = {
         "/token",
         {"data": in_body(at, **grant_type(at, token))},
     ),
+    "invoiced": lambda at, token: (
+        "/oauth/access_token",
+        {"data": in_body(at, **grant_type(at, token))},
+    ),
     "standard": lambda at, token: (
         "/token",
         {"data": grant_type(at, token), "headers": basic(at)},
