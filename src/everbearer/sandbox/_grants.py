@@ -321,8 +321,13 @@ class Grants:
         token.successor = self._mint(token.grant)
         return token.successor
 
-    def judge(self, header: str | None) -> tuple[AccessToken | None, Verdict | None]:
-        """Look at an Authorization header: the token it names, and what is wrong."""
+    def judge(
+        self, header: str | None, *, note: bool = True
+    ) -> tuple[AccessToken | None, Verdict | None]:
+        """Look at an Authorization header: the token it names, and what is wrong.
+
+        A good token has then been seen, unless *note* says that it was not used.
+        """
         scheme, _, value = (header or "").partition(" ")
         token = self._access.get(value) if scheme.lower() == "bearer" else None
         if token is None:
@@ -334,7 +339,7 @@ class Grants:
         declared = token.generation <= token.grant.expired_up_to
         if declared or self._clock() >= token.expires_at:
             return token, "AccessTokenExpired"
-        token.seen = True
+        token.seen |= note
         return token, None
 
     def end(self, grant: Grant, cause: str) -> bool:
