@@ -44,6 +44,10 @@ REFRESHES = {
         "/OAuth2/token",
         {"json": in_body(at, **grant_type(at, token))},
     ),
+    "caminvoice": lambda at, token: (
+        "/api/v1/auth/token",
+        {"json": {"refresh_token": token}, "headers": basic(at)},
+    ),
     "flowaccount": lambda at, token: (
         "/token",
         {"data": in_body(at, **grant_type(at, token))},
@@ -278,7 +282,7 @@ async def test_redirect(twin):
     token = twin.sandbox.issue("acme").access_token
     query = {"to": twin.sandbox.other_origin, "status": "307"}
     assert (await twin.call("/v1/redirect", token, params=query))[0] == 307
-    assert (await twin.call("/v1/redirect", token))[0] == 400
+    assert (await twin.call("/v1/redirect", token))[0] in (400, 422)
 
 
 async def test_websocket(twin):
