@@ -61,7 +61,7 @@ class Settings:
             client that it was issued to.
 
         redirect_uris: Where a login may return to.  Loopback always may; a trailing
-            ``*`` is the wildcard that the provider's document speaks of.
+            ``*`` is the wildcard that Billit's document speaks of.
 
         state_returns: Whether the callback has the state that the link had.
 

@@ -265,6 +265,7 @@ CAMINVOICE: Final = Twin(
         OwnRoute("POST", "/api/v1/auth/revoke", _revoke),
     ),
     access_token=_access_token,
+    also={"access_token": "token"},
     defaults={
         # The reference; a sample's authToken lives a day (PROVIDERS 1.3, 1.5).
         "access_lifetime": 900.0,
