@@ -208,6 +208,16 @@ async def test_client(sandbox, ask, extra, headers, status):
     assert sandbox.ledger.refreshes == (status == 200)
 
 
+async def test_wrong_client_is_challenged(sandbox, http):
+    """Section 5.2: a 401 includes the challenge of the scheme."""
+    url = f"{sandbox.token_url}/token"
+    params = {"grant_type": "refresh_token", "refresh_token": "x"}
+    async with http.post(url, data=params, headers=header("a", "b")) as answer:
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        assert (await answer.json())["error"] == "invalid_client"
+
+
 async def test_credentials_are_form_encoded(sandbox, ask):
     """Section 2.3.1: id and secret are form-encoded inside Basic."""
     sandbox.settings.client_secret = "a:b c%é"

@@ -46,8 +46,11 @@ class Answer:
         return web.Response(status=self.status, body=self.body, headers=self.headers)
 
 
-def spoil(fault: Fault, truth: Answer | None) -> Answer:
-    """What is answered under *fault*, where *truth* is what would have been."""
+def spoil(fault: Fault, truth: Answer | None, also: Mapping[str, str]) -> Answer:
+    """What is answered under *fault*, where *truth* is what would have been.
+
+    *also* has further names of members, by their usual ones.
+    """
     if fault.status is not None or truth is None:
         return Answer(fault.status or 500, fault.body, fault.headers)
     if fault.cut:
@@ -55,6 +58,7 @@ def spoil(fault: Fault, truth: Answer | None) -> Answer:
     if fault.without is not None:
         content = json.loads(truth.body)
         content.pop(fault.without, None)
+        content.pop(also.get(fault.without), None)
         return Answer.of(content, truth.status)
     return truth
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import define, field, frozen
 
+from everbearer.sandbox._twin import opaque
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -369,7 +371,8 @@ class Grants:
         now, lifetime = self._clock(), self._settings.access_lifetime
         grant.asked_at = now
         access = AccessToken("", grant, grant.generation, now, now + lifetime)
-        access.value = self._twin.access_token(access, now)
+        make = opaque if self._settings.opaque_tokens else self._twin.access_token
+        access.value = make(access, now)
         value = f"refresh-{secrets.token_urlsafe(32)}"
         refresh = keep or RefreshToken(value, grant, now)
         self._access[access.value] = access

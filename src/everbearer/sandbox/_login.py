@@ -127,13 +127,14 @@ class LoginPage:
             raise InvalidLinkError(f"{name} must not have a fragment")
         if url.host in _LOOPBACK:
             return
-        if not any(_fits(text, each) for each in self._world.settings.redirect_uris):
+        registered = self._world.settings.redirect_uris
+        if not any(_fits(text, each, login.wildcards) for each in registered):
             raise InvalidLinkError(f"{name} is not registered", login.unregistered)
 
 
-def _fits(text: str, registered: str) -> bool:
-    """Compare exactly, but for the wildcard that Billit can set."""
-    if registered.endswith("*"):
+def _fits(text: str, registered: str, wildcards: bool) -> bool:  # noqa: FBT001
+    """Compare exactly, as RFC 6749 section 3.1.2.3 does, but for a wildcard."""
+    if wildcards and registered.endswith("*"):
         return text.startswith(registered[:-1])
     return text == registered
 

@@ -19,13 +19,16 @@ from attrs.validators import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ReplayAnswer", "Rotation", "Settings"]
+__all__ = ["ReplayAnswer", "Rotation", "Settings", "TokenShape"]
 
 Rotation = Literal["every_use", "sometimes", "never"]
 """Whether a refresh replaces the refresh token too; ``sometimes`` is every second."""
 
 ReplayAnswer = Literal["same", "new"]
 """What a spent refresh token gets inside the replay window."""
+
+TokenShape = Literal["documented", "sample", "durations", "bare"]
+"""Which of the answers that were seen at one provider the token endpoint gives."""
 
 
 def _finite(_: object, attribute: Attribute[float], value: float) -> None:
@@ -58,12 +61,18 @@ class Settings:
             client that it was issued to.
 
         redirect_uris: Where a login may return to.  Loopback always may; a trailing
-            ``*`` is the wildcard that the provider's document speaks of.
+            ``*`` is the wildcard that Billit's document speaks of.
 
         state_returns: Whether the callback has the state that the link had.
 
         naive_callbacks: The callback's parameters come after a ``?`` even where the
             redirect URI has a query.
+
+        token_shape: CamInvoice's sources disagree on the answer to a refresh: that of
+            the reference, of the official sample, one with texts such as ``15m``, or
+            the access token alone.  Others have one shape.
+
+        opaque_tokens: Access tokens are no JWTs where the document has them as such.
 
         absent_paths: Of the token endpoint: those that answer 404.
 
@@ -115,6 +124,11 @@ class Settings:
     )
     state_returns: bool = field(default=True, validator=_FLAG)
     naive_callbacks: bool = field(default=False, validator=_FLAG)
+    token_shape: TokenShape = field(
+        default="documented",
+        validator=in_(("documented", "sample", "durations", "bare")),
+    )
+    opaque_tokens: bool = field(default=False, validator=_FLAG)
     absent_paths: tuple[str, ...] = field(default=(), validator=_TEXTS)
     default_company: str = field(default="Acme", validator=_TEXT)
     access_lifetime: float = field(default=3600.0, validator=_NUMBER)

@@ -130,7 +130,7 @@ class TokenEndpoint:
         answer = outcome.answer if outcome else None
         if fault is not None:
             record = evolve(record, fault=fault.kind)
-            answer = spoil(fault, answer)
+            answer = spoil(fault, answer, world.twin.also)
             _doubt(asked, connection, _cause(fault, presented))
         assert answer is not None  # noqa: S101 - only a fault leaves no outcome
         if fault is not None and fault.drop:

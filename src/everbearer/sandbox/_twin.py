@@ -131,6 +131,8 @@ class Login:
 
         redirect_query: Whether a redirect URI may have a query (RFC 6749 3.1.2).
 
+        wildcards: Whether a registered redirect URI may end in ``*``.
+
         without_redirect: The page for a link without one, where there is one.
 
         unregistered: The answer to an unknown client or redirect URI; None: a page.
@@ -145,6 +147,7 @@ class Login:
     returns: tuple[str, ...] = ()
     state: Callable[[str], str] = _as_it_is
     redirect_query: bool = True
+    wildcards: bool = False
     without_redirect: Callable[[], str] | None = None
     unregistered: Answer | None = None
 
@@ -250,6 +253,8 @@ class Twin:
 
         access_token: Makes one, at a moment; its `value` is still empty.
 
+        also: What else a token response may call a member, by its usual name.
+
         defaults: Of `Settings`, where the document says more than those.
     """
 
@@ -266,4 +271,5 @@ class Twin:
     api_base: str = ""
     scope: str = ""
     access_token: Callable[[AccessToken, float], str] = opaque
+    also: Mapping[str, str] = field(factory=dict)
     defaults: Mapping[str, Any] = field(factory=dict)

@@ -10,10 +10,18 @@ import pytest
 import pytest_asyncio
 from attrs import define
 
-from everbearer.sandbox import PROVIDERS, Sandbox, Settings, faults
+from everbearer.sandbox import PROVIDERS, LoginRefused, Sandbox, Settings, faults
 
 pytestmark = pytest.mark.asyncio
 
+LOGINS = {
+    "billit": "/Account/Logon",
+    "caminvoice": "/connect",
+    "flowaccount": "/connect/authorize",
+    "humansoft": "/oauth2/v1/authorize",
+    "invoiced": "/oauth/authorize",
+    "standard": "/authorize",
+}
 # The documents differ in the status of a refusal.
 REFUSED = (400, 401)
 
@@ -43,6 +51,10 @@ REFRESHES = {
     "billit": lambda at, token: (
         "/OAuth2/token",
         {"json": in_body(at, **grant_type(at, token))},
+    ),
+    "caminvoice": lambda at, token: (
+        "/api/v1/auth/token",
+        {"json": {"refresh_token": token}, "headers": basic(at)},
     ),
     "flowaccount": lambda at, token: (
         "/token",
@@ -149,6 +161,16 @@ async def test_last_resort(twin):
         assert answer.content_type == "text/html"
     assert (await twin.refresh(token))[0] in REFUSED
     assert (twin.sandbox.ledger.reuse, twin.sandbox.ledger.last_resort) == (0, 1)
+
+
+async def test_missing_access_token(twin):
+    """A scripted answer without the access token has it under no name."""
+    pair = twin.sandbox.issue("acme")
+    twin.sandbox.script.add(faults.missing_access_token(rotates=True))
+    status, answer = await twin.refresh(pair.refresh_token)
+    assert status == 200
+    assert answer
+    assert twin.current().access_token not in answer.values()
 
 
 @pytest.mark.parametrize(("passed", "good"), [(59.9, True), (60.0, False)])
@@ -278,7 +300,7 @@ async def test_redirect(twin):
     token = twin.sandbox.issue("acme").access_token
     query = {"to": twin.sandbox.other_origin, "status": "307"}
     assert (await twin.call("/v1/redirect", token, params=query))[0] == 307
-    assert (await twin.call("/v1/redirect", token))[0] == 400
+    assert (await twin.call("/v1/redirect", token))[0] in (400, 422)
 
 
 async def test_websocket(twin):
@@ -307,6 +329,22 @@ async def test_documents(twin):
     assert (await twin.call(twin.sandbox.documents_path, token))[0] == 200
     assert twin.sandbox.ledger.documents >= 1
     assert (await twin.call(twin.sandbox.documents_path, "nobody's"))[0] == 401
+
+
+async def test_page_says_which_provider(twin):
+    """A person sees whom the sandbox plays, on every page."""
+    path = twin.sandbox.url + LOGINS[twin.sandbox.provider]
+    async with twin.http.get(path, params={"nonsense": "x"}) as answer:
+        page = await answer.text()
+    assert f"{twin.sandbox.title} (sandbox)" in page
+
+
+async def test_no_wildcards_but_billits():
+    """Elsewhere a registered redirect URI is compared exactly."""
+    async with Sandbox("standard", redirect_uris=("https://app.example/*",)) as sandbox:
+        url = f"{sandbox.url}/authorize?response_type=code&client_id=sandbox-client"
+        with pytest.raises(LoginRefused, match="not registered"):
+            await sandbox.approve(f"{url}&redirect_uri=https://app.example/a")
 
 
 async def test_unknown_provider():

@@ -124,6 +124,8 @@ BILLIT: Final = Twin(
         parameters=frozenset({"client_id", "redirect_uri", "state"}),
         state=_cut,
         redirect_query=False,
+        # "... a wildcard will need to be set on the Billit side first"
+        wildcards=True,
         # "... if one or both are missing the request will result in an Invalid OAuth2
         # request and the default Billit login page respectively."
         without_redirect=lambda: _pages.login("Billit"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
 
 from everbearer.sandbox._answer import Answer
 from everbearer.sandbox._calls import Call, Reply, first_id, received, whole_number
@@ -14,6 +17,7 @@ from everbearer.sandbox._twin import (
     InvalidLinkError,
     Login,
     Parameters,
+    Refusal,
     TokenRoute,
     Twin,
 )
@@ -41,6 +45,15 @@ def _check(query: Mapping[str, str], _: Settings) -> None:
         raise InvalidLinkError("code_challenge_method has to be plain or S256")
     if "code_challenge_method" in query and not query.get("code_challenge"):
         raise InvalidLinkError("code_challenge is missing")
+
+
+def _token_error(refusal: Refusal) -> Answer:
+    """RFC 6749 section 5.2: a 401 names the scheme that the client may use."""
+    answer = token_error(refusal)
+    if answer.status != HTTPStatus.UNAUTHORIZED:
+        return answer
+    headers = {**answer.headers, "WWW-Authenticate": 'Basic realm="sandbox"'}
+    return evolve(answer, headers=headers)
 
 
 def _refuse(code: str, presented: bool) -> Answer:  # noqa: FBT001 - as declared
@@ -116,7 +129,7 @@ STANDARD: Final = Twin(
         ),
     ),
     token_response=token_response,
-    token_error=token_error,
+    token_error=_token_error,
     api=ApiFace(
         documents="/v1/orders",
         routes=(
