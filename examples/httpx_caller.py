@@ -1,7 +1,8 @@
 """Another HTTP library: httpx asks Everbearer for the token, and for a new one.
 
-It shows: `access_token()`, which is good now, and `refresh(rejected=...)`, which
-replaces a token once however many calls were refused with it.
+It shows: `access_token()`, which is good now; `is_rejection(...)`, which knows the
+provider's way of saying that it is not; and `refresh(rejected=...)`, which replaces a
+token once however many calls were refused with it.
 
     pip install everbearer httpx2
     everbearer sandbox                     # in another terminal
@@ -33,19 +34,12 @@ class AccountAuth(httpx.Auth):
         token = await self.account.access_token()
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
-        if await refused_for_its_token(response):
+        body = await response.aread() if response.is_error else b""
+        if self.account.is_rejection(response.status_code, response.headers, body):
             await self.account.refresh(rejected=token)
             token = await self.account.access_token()
             request.headers["Authorization"] = f"Bearer {token}"
-            yield request  # once: a second refusal is for the caller
-
-
-async def refused_for_its_token(response: httpx.Response) -> bool:
-    """Billit says it in the body; a bare 401 also means "not your order"."""
-    if not response.is_error:
-        return False
-    said = await response.aread()
-    return b"AccessTokenExpired" in said or b"InvalidAccessToken" in said
+            yield request  # once: a second refusal is the caller's
 
 
 async def main(account: str) -> None:

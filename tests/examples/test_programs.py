@@ -81,3 +81,16 @@ async def test_httpx_shares_one_refresh_among_its_calls(sandbox, connect, run) -
     sandbox.script.expire_now()
     assert await run("httpx_caller.py", "acme") == ["acme has 250 orders"]
     assert (sandbox.ledger.refreshes, sandbox.ledger.reuse) == (1, 0)
+
+
+async def test_httpx_is_told_that_the_user_has_left(
+    sandbox, connect, started, examples
+):
+    """A withdrawn grant ends in AuthorizationRequired, and no call is repeated."""
+    await connect("acme")
+    sandbox.script.revoke("acme")
+    async with started(examples / "httpx_caller.py", "acme") as process:
+        _, complained = await process.communicate()
+    assert process.returncode == 1
+    assert b"AuthorizationRequired: account 'acme' at 'billit'" in complained
+    assert sandbox.ledger.refused == sandbox.ledger.calls
