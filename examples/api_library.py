@@ -4,7 +4,7 @@ It shows: `OrdersApi` wants an aiohttp.ClientSession and gets a real one, on the
 Client's connections, which carries one account's token to the API and nowhere else.
 A 401 that is not about the token reaches the library as it came.
 
-    pip install everbearer
+    pip install 'everbearer[cli]'
     everbearer sandbox                     # in another terminal
     python examples/notebook.py acme       # connects the account
     python examples/api_library.py acme
@@ -74,4 +74,4 @@ async def main(account: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "acme"))

@@ -4,7 +4,7 @@ It shows: `access_token()`, which is good now; `is_rejection(...)`, which knows 
 provider's way of saying that it is not; and `refresh(rejected=...)`, which replaces a
 token once however many calls were refused with it.
 
-    pip install everbearer httpx2
+    pip install 'everbearer[cli]' httpx2
     everbearer sandbox                     # in another terminal
     python examples/notebook.py acme       # connects the account
     python examples/httpx_caller.py acme
@@ -63,4 +63,4 @@ async def main(account: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "acme"))

@@ -3,7 +3,7 @@
 It shows: an account connected by hand, a Client that opens itself at first use and
 stays open between cells, and `aclose` at the end.
 
-    pip install everbearer
+    pip install 'everbearer[cli]'
     everbearer sandbox                     # in another terminal
     python examples/notebook.py acme
 

@@ -4,14 +4,18 @@ It shows: connect link and callback bound to the browser's session, one Client f
 tenants, errors turned into responses by whose move is next, and a shutdown that loses
 no rotation.
 
-    pip install everbearer starlette itsdangerous uvicorn
+    pip install 'everbearer[cli]' starlette itsdangerous uvicorn
     everbearer sandbox                       # in another terminal
-    uvicorn web_service:app --app-dir examples --port 8411
+    uvicorn web_service:app --app-dir examples --port 8411 --no-access-log
 
 Log in at http://127.0.0.1:8411/login/acme, connect at http://127.0.0.1:8411/connect,
 and see the orders at http://127.0.0.1:8411/orders.  Log in as somebody else for the
-next tenant.  For the real Billit set the variables that settings.py names, serve it
-over https, and put your own log-in in the place of /login.
+next tenant.
+
+An access log would hold callbacks, with the code and the state in their URLs.
+
+For the real Billit set the variables that settings.py names, serve it over https, and
+put your own log-in in the place of /login.
 """
 
 import os

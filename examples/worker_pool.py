@@ -4,7 +4,7 @@ It shows: what queues such as Celery, RQ or ProcessPoolExecutor do to an asyncio
 library.  Each job opens a Client and closes it; the processes share nothing but the
 token store, and yet a token that they all find expired is refreshed once.
 
-    pip install everbearer
+    pip install 'everbearer[cli]'
     everbearer sandbox                     # in another terminal
     python examples/notebook.py acme       # connects an account; as many as you like
     python examples/worker_pool.py

@@ -71,12 +71,16 @@ async def client(registration: Registration, store: str) -> AsyncIterator[Client
 
 @pytest.fixture
 def connect(sandbox: Sandbox, client: Client) -> Callable[..., object]:
-    """Connect accounts without the login page."""
+    """Connect accounts without the login page.
 
-    async def connected(*accounts: str) -> None:
+    *good_for* is how many seconds their tokens claim to live; the sandbox has them
+    live for an hour.
+    """
+
+    async def connected(*accounts: str, good_for: float = 3600.0) -> None:
         for account in accounts:
             pair = sandbox.issue(account)
-            ends = instant(sandbox.clock() + pair.expires_in)
+            ends = instant(sandbox.clock() + good_for)
             token = Token(pair.access_token, pair.refresh_token, ends)
             await client.adopt("billit", account, token)
 
@@ -90,10 +94,13 @@ def examples() -> Path:
 
 
 @pytest.fixture
-def started(environment: dict[str, str], tmp_path: Path) -> Callable[..., object]:
+def started(
+    environment: dict[str, str], tmp_path: Path, canary
+) -> Callable[..., object]:
     """Start Python in the examples' environment; it is killed if it outlives its use.
 
-    ``async with started(examples / "notebook.py") as process``, with three pipes.
+    ``async with started(examples / "notebook.py") as process``, with three pipes.  What
+    the test leaves in them is looked at by the canary.
     """
 
     @contextlib.asynccontextmanager
@@ -114,13 +121,13 @@ def started(environment: dict[str, str], tmp_path: Path) -> Callable[..., object
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.communicate()
+            canary.note("output of an example", *await process.communicate())
 
     return start
 
 
 @pytest.fixture
-def run(started, examples: Path) -> Callable[..., object]:
+def run(started, examples: Path, canary) -> Callable[..., object]:
     """Run an example to its good end; what it printed.
 
     *warned* is the log that goes to stderr, because the examples configure no logging.
@@ -129,6 +136,7 @@ def run(started, examples: Path) -> Callable[..., object]:
     async def ran(name: str, *arguments: str, warned: str = "") -> list[str]:
         async with started(examples / name, *arguments) as process:
             said, complained = await process.communicate()
+        canary.note("output of an example", said, complained)
         assert (process.returncode, complained.decode()) == (0, warned)
         return said.decode().splitlines()
 
