@@ -18,6 +18,7 @@ For the real Billit set the variables that settings.py names, serve it over http
 put your own log-in in the place of /login.
 """
 
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -108,8 +109,8 @@ async def start_again(_: Request, error: Exception) -> Response:
 
 async def wait(_: Request, error: Exception) -> Response:
     assert isinstance(error, TemporarilyUnavailable)
-    seconds = str(round(error.retry_after) + 1)
-    return JSONResponse({"retry_after": seconds}, 503, {"Retry-After": seconds})
+    seconds = math.ceil(error.retry_after)
+    return JSONResponse({"retry_after": seconds}, 503, {"Retry-After": str(seconds)})
 
 
 async def providers_move(_: Request, error: Exception) -> Response:

@@ -66,6 +66,8 @@ def main() -> None:
                 print(account, "again in", round(wait.retry_after), "seconds")
     for account, count in found.items():
         print(account, "has", count, "orders")
+    if not found:
+        print("no account is connected: start with notebook.py")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,12 @@ async def test_the_worker_pool_passes_on_how_long_to_wait(
     assert all(wait.startswith("acme again in ") for wait in waits)
 
 
+async def test_the_worker_pool_without_an_account_says_so(run) -> None:
+    """Nothing to do is no silent success."""
+    said = await run("worker_pool.py")
+    assert said == ["no account is connected: start with notebook.py"]
+
+
 async def test_the_library_gets_a_session_with_the_token(sandbox, connect, run) -> None:
     """An expired token is no news to it; a 401 about an order is, and costs nothing."""
     await connect("acme")
