@@ -1,8 +1,8 @@
 """A web service with many tenants, each connected to Billit by its own user.
 
 It shows: connect link and callback bound to the browser's session, one Client for all
-tenants, errors turned into responses by whose move is next, and a shutdown that loses
-no rotation.
+tenants, identity headers, errors turned into responses by whose move is next, and a
+shutdown that loses no rotation.
 
     pip install 'everbearer[cli]' starlette itsdangerous uvicorn
     everbearer sandbox                       # in another terminal
@@ -86,8 +86,21 @@ async def callback(request: Request) -> Response:
     return JSONResponse({"tenant": status.account, "standing": status.standing})
 
 
-async def orders(request: Request) -> Response:
+async def companies(request: Request) -> Response:
+    """Those that the tenant's user may act for, each with its PartyID."""
     billit = client.session("billit", tenant_of(request))
+    async with billit.get(
+        "/v1/account/accountInformation", raise_for_status=True
+    ) as response:
+        return JSONResponse((await response.json())["Companies"])
+
+
+async def orders(request: Request) -> Response:
+    """The tenant's, or those of one of its companies."""
+    billit = client.session("billit", tenant_of(request))
+    if "party_id" in request.path_params:
+        company = {"PartyID": str(request.path_params["party_id"])}
+        billit = billit.with_headers(company)
     async with billit.get(
         "/v1/orders", params={"$top": 10}, raise_for_status=True
     ) as response:
@@ -128,6 +141,8 @@ app = Starlette(
         Route("/connect", connect),
         Route("/callback", callback),
         Route("/orders", orders),
+        Route("/companies", companies),
+        Route("/companies/{party_id:int}/orders", orders),
     ],
     exception_handlers={
         AuthorizationRequired: users_move,

@@ -113,6 +113,19 @@ async def test_a_user_connects_and_reads_orders(sandbox, browser) -> None:
     assert await acme.visit(path) == (400, again)
 
 
+async def test_a_tenant_chooses_one_of_its_companies(sandbox, browser, connect) -> None:
+    """Its PartyID goes with the calls; what is no number is no company."""
+    await connect("acme")
+    acme = await browser()
+    _, companies = await acme.visit("/companies")
+    assert [company["Name"] for company in companies] == ["acme"]
+    party_id = companies[0]["PartyID"]
+    status, orders = await acme.visit(f"/companies/{party_id}/orders")
+    assert (status, len(orders)) == (200, 10)
+    assert sandbox.ledger.api_calls[-1].party_id == str(party_id)
+    assert (await acme.visit("/companies/x/orders"))[0] == 404
+
+
 async def test_a_callback_belongs_to_the_browser_that_started(sandbox, browser) -> None:
     """Another browser gets nothing for it, whoever is logged in there."""
     foreign = {"reason": "foreign", "connect": "/connect"}
