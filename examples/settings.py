@@ -8,7 +8,8 @@ For the real Billit say which one, and what it knows your program by:
     export BILLIT_CLIENT_SECRET=...
     export BILLIT_REDIRECT_URI=...     # as it was registered; leads to /callback
 
-BILLIT may also be the base URL of a sandbox that listens elsewhere.
+BILLIT may also be the base URL of a sandbox that listens elsewhere.  Each environment
+needs a store of its own (TOKEN_STORE), because tokens of one are no good in another.
 """
 
 import os
@@ -16,18 +17,21 @@ import os
 from everbearer import Registration
 from everbearer.providers import BILLIT
 
-# With a store of their own: the tokens of one environment are no good in another.
 STORE = os.environ.get("TOKEN_STORE", "sqlite:///example-tokens.db")
 
 where = os.environ.get("BILLIT", "http://127.0.0.1:8410")
 
-REGISTRATION = Registration(
-    BILLIT.with_hosts(login=where, token=where, api=where)
-    if where.startswith("http")
-    else BILLIT.in_environment(where),
-    client_id=os.environ.get("BILLIT_CLIENT_ID", "sandbox-client"),
-    client_secret=os.environ.get("BILLIT_CLIENT_SECRET", "sandbox-secret"),
-    redirect_uri=os.environ.get(
-        "BILLIT_REDIRECT_URI", "http://127.0.0.1:8411/callback"
-    ),
-)
+if where.startswith("http"):
+    REGISTRATION = Registration(
+        BILLIT.with_hosts(login=where, token=where, api=where),
+        client_id="sandbox-client",
+        client_secret="sandbox-secret",
+        redirect_uri="http://127.0.0.1:8411/callback",
+    )
+else:
+    REGISTRATION = Registration(
+        BILLIT.in_environment(where),
+        client_id=os.environ["BILLIT_CLIENT_ID"],
+        client_secret=os.environ["BILLIT_CLIENT_SECRET"],
+        redirect_uri=os.environ["BILLIT_REDIRECT_URI"],
+    )

@@ -100,3 +100,30 @@ async def test_httpx_is_told_that_the_user_has_left(
     assert process.returncode == 1
     assert b"AuthorizationRequired: account 'acme' at 'billit'" in complained
     assert sandbox.ledger.refused == sandbox.ledger.calls
+
+
+@pytest.mark.parametrize(
+    ("billit", "api"),
+    [
+        pytest.param("sandbox", "https://api.sandbox.billit.be", id="sandbox"),
+        pytest.param("production", "https://api.billit.be", id="production"),
+    ],
+)
+async def test_the_settings_lead_to_the_real_billit(
+    started, environment, examples, billit, api
+) -> None:
+    """With the variables that settings.py names; without them it does not start."""
+    show = (
+        "import sys; sys.path.append(sys.argv[1]); import settings;"
+        "print(settings.REGISTRATION.provider.base.api)"
+    )
+    environment |= {"BILLIT": billit, "BILLIT_CLIENT_ID": "x"}
+    async with started("-c", show, examples) as process:
+        _, complained = await process.communicate()
+        assert b"KeyError: 'BILLIT_CLIENT_SECRET'" in complained
+    environment |= {
+        "BILLIT_CLIENT_SECRET": "y",
+        "BILLIT_REDIRECT_URI": "https://app.example/callback",
+    }
+    async with started("-c", show, examples) as process:
+        assert await process.communicate() == (f"{api}\n".encode(), b"")
