@@ -34,6 +34,7 @@ COLOURS: Final = {
     Decision.END: RAISES,
     Decision.MISMATCH: RAISES,
     Decision.REMEMBERED: RAISES,
+    Decision.WAIT: WAITS,
     Decision.LEASE: WAITS,
     Decision.SPEND: SPENDS,
     Decision.REPLAY: SPENDS,

@@ -3,7 +3,7 @@
 Two clocks, because they answer two questions.  `Clock.wall` says what date it is and
 is written into records; an operator or NTP may move it.  `Clock.elapsed` only ever
 counts up and counts suspended time too, so it decides everything inside one process:
-freshness, deadlines, how much of a lease is left (PROTOCOL.md rule 9).
+freshness, deadlines, how much of a lease is left (the refresh protocol, rule 9).
 """
 
 from __future__ import annotations

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from everbearer._clock import SystemClock
 from everbearer.authorization import Authorization
-from everbearer.errors import ConfigurationError
+from everbearer.errors import ConfigurationError, EverbearerError
 from everbearer.events import Hooks
-from everbearer.providers import Registration
+from everbearer.providers import by_name, named
 from everbearer.refresh import Refresher, Timing
 from everbearer.stores import NewGrant, open_store
-from everbearer.token_endpoint import Revocation, TokenEndpoint
+from everbearer.token_endpoint import (
+    Revocation,
+    TokenEndpoint,
+    is_acceptable_token,
+)
 from everbearer.tokens import AccountKey, Token, account_key, status_of
 from everbearer.transport import AccountSession, ApiBase, Connections
 
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Iterable,
-        Mapping,
     )
     from types import TracebackType
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from everbearer._clock import Clock
     from everbearer.events import Hook
+    from everbearer.providers import Registration
     from everbearer.stores import Keyring, TokenStore
     from everbearer.tokens import AccountStatus, TokenRecord
 
@@ -80,7 +84,7 @@ class Client:
         _clock: Clock | None = None,
     ) -> None:
         self._opened = False  # First: __del__ runs even if this raises.
-        self._registrations = _by_name(registrations)
+        self._registrations = by_name(registrations)
         self._bases = {
             name: ApiBase(registration.provider.base.api)
             for name, registration in self._registrations.items()
@@ -257,9 +261,11 @@ class Client:
 
         Raises:
             ConfigurationError: No such registration.
+
+            StoreError: The store cannot be read.
         """
         if provider is not None:
-            self._registration(provider)
+            named(self._registrations, provider)
         store = await self._open_store()
         async for record in store.list(provider):
             yield status_of(record.key, record)
@@ -300,6 +306,13 @@ class Client:
             )
         if token.access_token is None and token.refresh_token is None:
             raise ConfigurationError("the Token to adopt holds no token at all")
+        for name in ("access_token", "refresh_token"):
+            text = getattr(token, name)
+            if text is not None and not is_acceptable_token(text):
+                raise ConfigurationError(
+                    f"the {name} to adopt is not one that a provider issues: "
+                    "printable ASCII, no spaces or line ends"
+                )
         record = await self._put(key, token, if_absent=if_absent)
         return status_of(key, record)
 
@@ -308,6 +321,11 @@ class Client:
 
         It wins over a refresh in flight, whose token is revoked too.  An account that
         is not stored is fine.  Revoking is best effort (RFC 7009 section 2.2).
+
+        Raises:
+            ConfigurationError: No such registration, or not an account id.
+
+            StoreError: It cannot be deleted; nothing was revoked.
         """
         key = self._key(provider, account)
         registration = self._registrations[provider]
@@ -328,26 +346,19 @@ class Client:
             ),
             "revoke",
         )
-        outcome = await asyncio.shield(revoking)
-        _log.debug(
-            "revoked: %s",
-            outcome.kind,
-            extra={"provider": provider, "account": account},
-        )
+        extra = {"provider": provider, "account": account}
+        try:
+            outcome = await asyncio.shield(revoking)
+        except EverbearerError as error:
+            # RFC 7009 section 2.2: what is forgotten here stays forgotten.
+            _log.warning("%s/%s: not revoked: %s", *key, error, extra=extra)
+            return
+        _log.debug("revoked: %s", outcome.kind, extra=extra)
 
     # ---- within
 
-    def _registration(self, name: str) -> Registration:
-        try:
-            return self._registrations[name]
-        except KeyError:
-            known = ", ".join(sorted(self._registrations)) or "none"
-            raise ConfigurationError(
-                f"no registration is named {name!r}; this Client has: {known}"
-            ) from None
-
     def _key(self, provider: str, account: str) -> AccountKey:
-        self._registration(provider)
+        named(self._registrations, provider)
         return account_key(provider, account)
 
     async def _save(self, key: AccountKey, token: Token) -> AccountStatus:
@@ -376,21 +387,3 @@ class Client:
             account.forget()
         account.adopt(record)
         return record
-
-
-def _by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration]:
-    named: dict[str, Registration] = {}
-    for registration in registrations:
-        if not isinstance(registration, Registration):
-            raise ConfigurationError(
-                "Client takes Registrations: Registration(BILLIT, client_id=..., ...)"
-            )
-        if registration.name in named:
-            raise ConfigurationError(
-                f"two registrations are named {registration.name!r}: give one of them "
-                "another name, Registration(..., name=...)"
-            )
-        named[registration.name] = registration
-    if not named:
-        raise ConfigurationError("Client needs at least one Registration")
-    return named

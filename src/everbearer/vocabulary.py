@@ -24,7 +24,6 @@ ERROR_DESCRIPTION: Final = "error_description"
 INVALID_GRANT: Final = "invalid_grant"
 INVALID_CLIENT: Final = "invalid_client"
 UNAUTHORIZED_CLIENT: Final = "unauthorized_client"
-ACCESS_DENIED: Final = "access_denied"
 
 # RFC 6750 sections 2.1 and 3.1
 AUTHORIZATION: Final = "Authorization"
@@ -39,7 +38,6 @@ CODE_VERIFIER: Final = "code_verifier"
 
 # RFC 7009 section 2.1, RFC 9207 section 2
 TOKEN: Final = "token"
-ISS: Final = "iss"
 
 # RFC 9110 section 10.2.3
 RETRY_AFTER: Final = "Retry-After"

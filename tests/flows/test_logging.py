@@ -17,6 +17,7 @@ from everbearer import (
     EverbearerError,
     Registration,
     StoreError,
+    TemporarilyUnavailable,
     Timing,
 )
 from everbearer.events import StandingChanged
@@ -172,7 +173,8 @@ async def test_a_spell_of_503_does_not_spam(
     await connect(expired=expired)
     sandbox.script.add(faults.spell(503, retry_after=60))
     if not expired:
-        await client.session("billit", "acme").refresh()
+        with pytest.raises(TemporarilyUnavailable, match="lives on"):
+            await client.session("billit", "acme").refresh()
     ended = await outcomes(client, 200)
     assert set(ended) == {"TemporarilyUnavailable" if expired else "str"}
     told = ours(log, logging.INFO)
@@ -185,13 +187,16 @@ async def test_a_spell_of_503_does_not_spam(
 async def test_a_secret_that_is_wrong_does_not_spam(
     sandbox, provider, store, connect, log
 ) -> None:
-    """invalid_client is one line for each attempt, whatever the number of calls."""
+    """One WARNING when nobody is refreshed any more, and a line for each attempt."""
     await connect(expired=True)
     wrong = Registration(provider, sandbox.settings.client_id, "not the secret")
     async with Client(wrong, store=store, timing=Timing(back_off=60.0)) as client:
         ended = await outcomes(client, 100)
     assert set(ended) == {ConfigurationError.__name__}
-    assert len(ours(log, logging.INFO)) == len(sandbox.ledger.token_requests) == 1
+    assert len(sandbox.ledger.token_requests) == 1
+    levels = [record.levelno for record in ours(log, logging.INFO)]
+    assert levels == [logging.WARNING, logging.INFO]
+    assert "client_secret" in loud(log)[0]
 
 
 @pytest.mark.asyncio

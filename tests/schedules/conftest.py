@@ -40,7 +40,6 @@ KEY = AccountKey("billit", "acme")
 # L, D, X and G as they are by default.
 TIMING = Timing(lease=10, deadline=60, linger=60, grace=10, connect=10, back_off=1)
 LIFETIME = 3600.0
-_BUSY_LOOP = 2_000
 
 
 class Time:
@@ -238,10 +237,9 @@ class Way:
         async def call(*arguments, **options):
             self.calls[name] += 1
             # Time does not pass for whoever never waits.
-            assert self.calls[name] < _BUSY_LOOP, "a busy loop"
+            assert self.calls[name] < 2000, "a busy loop"
             trouble = self._troubles.get(name, Trouble())
-            if trouble.times <= 0:
-                trouble = Trouble()
+            trouble = trouble if trouble.times > 0 else Trouble()
             trouble.times -= 1
             if trouble.before:
                 await asyncio.sleep(trouble.before)
@@ -342,13 +340,8 @@ class World:
 
     def process(self, name, *trips, timing=TIMING, **provider):
         """A process whose token requests make these *trips*, given as dicts."""
-        process = Process(
-            self,
-            name,
-            [Trip(**trip) for trip in trips],
-            timing,
-            self.registration(**provider),
-        )
+        happening = [Trip(**trip) for trip in trips]
+        process = Process(self, name, happening, timing, self.registration(**provider))
         self._processes.append(process)
         return process
 
@@ -356,10 +349,8 @@ class World:
         """Store an authorization, by default with an expired access token."""
         mine = self.registration()
         pair = self.issuer.pair(refresh_token, lifetime)
-        grant = NewGrant(
-            f"incarnation of {refresh_token}", pair, mine.client_id, mine.token_origin
-        )
-        return await self.store.put(key, grant)
+        new = NewGrant(f"of {refresh_token}", pair, mine.client_id, mine.token_origin)
+        return await self.store.put(key, new)
 
     async def record(self):
         """What is stored."""

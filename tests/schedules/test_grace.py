@@ -173,7 +173,7 @@ async def test_the_window_is_looked_at_again_when_sending(world, key, connect, k
 
 
 async def test_a_window_shorter_than_a_grace_is_none(world):
-    """Rule 18: W < D + G + X: presented again at the very end only, as a last resort."""
+    """Rule 18: W < D + G + X: presented again as the last resort only."""
     world.issuer.replays = True
     await world.connect(lifetime=3600)
     world.time.stop(3600 - 50)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from everbearer import ConfigurationError, StoreError
+from everbearer import ConfigurationError, StoreError, TemporarilyUnavailable
 from everbearer.events import RefreshConflict, SavedLate, SaveFailed
 from everbearer.providers import BILLIT
 from everbearer.stores import Rotation
@@ -43,6 +43,7 @@ async def test_who_holds_an_unsaved_pair_sends_nothing(world):
     assert await a.outcome() == "TemporarilyUnavailable"
     await asyncio.sleep(2)
     assert await a.outcome() == "access-r1"
+    assert world.time.passed == pytest.approx(67, abs=4)
     await asyncio.sleep(120)
     assert await a.outcome() == "access-r1"
     assert world.sent == ["A r0"]
@@ -203,6 +204,21 @@ async def test_whatever_the_store_raises_the_rotation_lives_on(world, errors):
     assert (await world.record()).token.refresh_token == "r1"
     assert await a.outcome() == await b.outcome() == "access-r1"
     assert world.sent == ["A r0"]
+
+
+async def test_an_unsaved_token_that_is_rejected_is_not_refreshed(world):
+    """Rule 11: neither is r0 presented again, nor r1 while only A knows it."""
+    await world.connect()
+    a = world.process("A")
+    a.store.trouble("replace", "renew", error=StoreError("cut off"))
+    assert await a.outcome() == "access-r1"
+    await asyncio.sleep(60)
+    with pytest.raises(TemporarilyUnavailable, match="not taken the last rotation"):
+        await a.account.replacement_for("access-r1")
+    assert world.sent == ["A r0"]
+    a.store.heal()
+    await world.until(lambda: a.told(SavedLate))
+    assert await a.account.replacement_for("access-r1") == "access-r2"
 
 
 async def test_nobody_takes_over_while_the_pair_is_in_good_hands(world):

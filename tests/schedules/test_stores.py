@@ -25,8 +25,8 @@ from everbearer.tokens import AccountKey, BackOff, BackOffKind
 pytestmark = pytest.mark.asyncio
 
 
-def failure(kind, until, about="", message=""):
-    return BackOff(kind, until, about, 1, 0.0, message)
+def failure(kind, seconds, about=""):
+    return BackOff(kind, seconds, about, 1, 0.0, "token endpoint: 503")
 
 
 # ---- rule 16: what a release remembers
@@ -41,7 +41,9 @@ async def test_a_shorter_throttle_does_not_cut_a_longer_one(world, key):
     await world.store.acquire(key, b)
     for asked, seconds in ((b, 300.0), (a, 1.0)):
         throttle = failure(BackOffKind.THROTTLED, seconds)
-        await world.store.release(key, asked, Settlement(None, True, throttle))
+        await world.store.release(
+            key, asked, Settlement(restore=True, back_off=throttle)
+        )
     assert (await world.record()).throttle.until == world.time.wall() + 300
 
 
@@ -55,7 +57,7 @@ async def test_a_lost_lease_does_not_write_over_the_holders_back_off(world, key)
     for asked, seconds in ((b, 300.0), (a, 1.0)):
         about = record.refresh_fingerprint
         back_off = failure(BackOffKind.UNAVAILABLE, seconds, about)
-        await world.store.release(key, asked, Settlement(None, False, back_off))
+        await world.store.release(key, asked, Settlement(back_off=back_off))
     assert (await world.record()).back_off.until == world.time.wall() + 300
 
 

@@ -27,6 +27,7 @@ from everbearer.errors import (
     TemporarilyUnavailable,
     TokenEndpointError,
 )
+from everbearer.providers import named
 from everbearer.token_endpoint import (
     CodeGrant,
     Granted,
@@ -125,13 +126,15 @@ class Authorization:
 
             StoreError: The pending state cannot be stored.
         """
-        registration = self._registration(provider)
+        registration = named(self._registrations, provider)
         key = account_key(provider, account)
         if registration.redirect_uri is None:
             raise ConfigurationError(
                 f"{provider}: connecting accounts needs a redirect_uri; pass the one "
                 "you registered: Registration(..., redirect_uri='https://...')"
             )
+        if not isinstance(lifetime, timedelta):
+            raise ConfigurationError("lifetime is a timedelta")
         if not timedelta(0) < lifetime <= _LONGEST_LIFETIME:
             raise ConfigurationError(
                 f"lifetime is {lifetime}: give more than nothing and at most "
@@ -231,15 +234,6 @@ class Authorization:
 
     # ---- within
 
-    def _registration(self, name: str) -> Registration:
-        try:
-            return self._registrations[name]
-        except KeyError:
-            known = ", ".join(sorted(self._registrations))
-            raise ConfigurationError(
-                f"no registration is named {name!r}; this Client has: {known}"
-            ) from None
-
     def _read(self, callback: object, state: str | None) -> tuple[CallbackValues, str]:
         """The callback's values, and the state to look it up by.
 
@@ -268,7 +262,7 @@ class Authorization:
     ) -> AccountStatus:
         key = pending.key
         try:
-            registration = self._registration(key.provider)
+            registration = named(self._registrations, key.provider)
             outcome = await self._endpoint.ask(
                 registration,
                 CodeGrant(

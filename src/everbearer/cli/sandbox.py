@@ -1,4 +1,4 @@
-"""``everbearer sandbox``: the emulated provider on a loopback port."""
+"""``everbearer sandbox``: an emulated provider on a loopback port."""
 
 from __future__ import annotations
 
@@ -8,37 +8,49 @@ from contextlib import suppress
 
 import click
 
-from everbearer.sandbox import Sandbox
+from everbearer.sandbox import PROVIDERS, Sandbox
 
 __all__ = ["sandbox"]
 
 
 @click.command()
+@click.option(
+    "--provider",
+    type=click.Choice(PROVIDERS),
+    default="billit",
+    show_default=True,
+    help="Whose documents to play.",
+)
 @click.option("--port", default=8410, show_default=True, help="0 takes a free one.")
 @click.option(
     "--access-lifetime",
-    default=3600.0,
-    show_default=True,
-    help="Seconds that an access token lives.",
+    type=float,
+    help="Seconds that an access token lives.  [default: as documented]",
 )
 @click.option(
     "--orders", default=250, show_default=True, help="Orders of each company."
 )
-def sandbox(port: int, access_lifetime: float, orders: int) -> None:
-    """Emulate Billit on this machine until interrupted.
+def sandbox(
+    provider: str, port: int, access_lifetime: float | None, orders: int
+) -> None:
+    """Emulate a provider on this machine until interrupted.
 
-    The login page is at /Account/Logon, the token endpoint at /OAuth2/token and the
-    API below /v1.  Use it with BILLIT.with_hosts(login=URL, token=URL, api=URL).
+    Use it with Provider.with_hosts(login=URL, token=URL, api=URL), or a longer URL
+    where the command prints one; paths below are those of the provider's document.
     """
-    asyncio.run(_serve(port, access_lifetime, orders))
+    asyncio.run(_serve(provider, port, access_lifetime, orders))
     click.echo("stopped")
 
 
-async def _serve(port: int, access_lifetime: float, orders: int) -> None:
-    async with Sandbox(
-        port=port, access_lifetime=access_lifetime, orders_per_account=orders
-    ) as running:
-        click.echo(f"Billit sandbox on {running.url}")
+async def _serve(
+    provider: str, port: int, access_lifetime: float | None, orders: int
+) -> None:
+    async with Sandbox(provider, port=port, orders_per_account=orders) as running:
+        if access_lifetime is not None:
+            running.settings.access_lifetime = access_lifetime
+        click.echo(f"{running.title} sandbox on {running.url}")
+        if running.api_url != running.url:
+            click.echo(f"token and api  {running.api_url}")
         click.echo(f"client id      {running.settings.client_id}")
         click.echo(f"client secret  {running.settings.client_secret}")
         click.echo("press Ctrl+C to stop")

@@ -44,9 +44,16 @@ def sync(config: Path, worker: int, workers: int, *, verbose: bool) -> None:
     """
     if not 0 <= worker < workers:
         raise click.BadParameter("--worker counts from 0 to below --of")
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter(
+            f"%(asctime)s %(levelname)s worker {worker} %(provider)s/%(account)s: "
+            "%(message)s",
+            defaults={"provider": "", "account": ""},
+        )
+    )
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format=f"%(levelname)s worker {worker}: %(message)s",
+        level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler]
     )
     asyncio.run(_Worker(SyncConfig.read(config), worker, workers).run())
 

@@ -15,7 +15,7 @@ from everbearer.providers._description import (
     Verdict,
     check_base_url,
 )
-from everbearer.providers._registration import Registration
+from everbearer.providers._registration import Registration, by_name, named
 from everbearer.providers._standard import standard_provider
 from everbearer.providers.billit import BILLIT
 
@@ -34,6 +34,8 @@ __all__ = [
     "TokenCall",
     "TokenVerdict",
     "Verdict",
+    "by_name",
     "check_base_url",
+    "named",
     "standard_provider",
 ]

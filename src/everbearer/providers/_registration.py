@@ -14,9 +14,9 @@ from everbearer.errors import ConfigurationError
 from everbearer.providers._description import Provider, check_base_url, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Registration"]
+__all__ = ["Registration", "by_name", "named"]
 
 
 def _tuple(scopes: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -65,6 +65,15 @@ class Registration:
             object.__setattr__(self, "name", self.provider.name)
         if not self.client_id:
             raise ConfigurationError(f"{self.name}: client_id is empty")
+        if not (
+            self.client_secret is None
+            or callable(self.client_secret)
+            or (isinstance(self.client_secret, str) and self.client_secret)
+        ):
+            raise ConfigurationError(
+                f"{self.name}: client_secret is a text that is not empty, a function "
+                "that returns one, or None"
+            )
         if self.client_secret is None and any(
             call and call.client_authentication != "none"
             for call in (self.provider.exchange, self.provider.refresh)
@@ -149,3 +158,42 @@ class Registration:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Registration is not pickled, it holds a secret")
+
+
+def by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration]:
+    """Registrations by their names.
+
+    Raises:
+        ConfigurationError: There is none, one is something else, or two have a name.
+    """
+    found: dict[str, Registration] = {}
+    for registration in registrations:
+        if not isinstance(registration, Registration):
+            raise ConfigurationError(
+                "Client takes Registrations, such as Registration(BILLIT, client_id, "
+                "client_secret)"
+            )
+        if registration.name in found:
+            raise ConfigurationError(
+                f"two registrations are named {registration.name!r}: give one of them "
+                "another name, Registration(..., name=...)"
+            )
+        found[registration.name] = registration
+    if not found:
+        raise ConfigurationError("Client needs at least one Registration")
+    return found
+
+
+def named(registrations: Mapping[str, Registration], name: str) -> Registration:
+    """The registration called *name*.
+
+    Raises:
+        ConfigurationError: There is none; the message tells those that there are.
+    """
+    try:
+        return registrations[name]
+    except KeyError:
+        known = ", ".join(sorted(registrations))
+        raise ConfigurationError(
+            f"no registration is named {name!r}; this Client has: {known}"
+        ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
-from yarl import URL
-
 from everbearer import vocabulary as v
+from everbearer.errors import ConfigurationError
 from everbearer.providers._description import (
     AuthorizeEndpoint,
     ErrorRule,
@@ -54,7 +54,6 @@ STANDARD_ERROR_RULES = (
                 v.UNAUTHORIZED_CLIENT,
                 "unsupported_grant_type",
                 "invalid_scope",
-                "invalid_request",
             }
         ),
     ),
@@ -130,15 +129,42 @@ def standard_provider(
         keep_extra: Members of token responses to keep.
 
     Raises:
-        ConfigurationError: A URL is not usable.
+        ConfigurationError: A URL is not usable, or a value is none of those above.
     """
+    for what, value, choices in (
+        (
+            "client_authentication",
+            client_authentication,
+            ("client_secret_basic", "client_secret_post", "none"),
+        ),
+        ("pkce", pkce, ("S256", "plain", None)),
+        ("rotation", rotation, ("never", "every_use", "sometimes")),
+        ("encoding", encoding, ("form", "json")),
+    ):
+        if value not in choices:
+            known = ", ".join(map(repr, choices))
+            raise ConfigurationError(f"{name}: {what} is {value!r}, not one of {known}")
+    for what, seconds in (
+        ("replay_window", replay_window),
+        ("minimum_age", minimum_age),
+        ("leeway", leeway),
+        ("default_lifetime", default_lifetime or 0.0),
+    ):
+        if not 0 <= seconds < math.inf:
+            raise ConfigurationError(f"{name}: {what} is {seconds}: seconds from 0")
     login, authorize_path = _split(authorize_url, f"{name} authorize_url")
     token, token_path = _split(token_url, f"{name} token_url")
     check_base_url(api_base, f"{name} api_base")
     revoke = None
     if revoke_url is not None:
+        revoke_origin, revoke_path = _split(revoke_url, f"{name} revoke_url")
+        if revoke_origin != token:
+            raise ConfigurationError(
+                f"{name} revoke_url: not on the token endpoint's origin, {token}; "
+                "describe such a server with a Provider"
+            )
         revoke = TokenCall(
-            str(URL(revoke_url)),
+            revoke_path,
             v.TOKEN,
             encoding,
             client_authentication,
@@ -168,7 +194,7 @@ def standard_provider(
         answer=TokenAnswer(
             default_lifetime=default_lifetime, keep_extra=tuple(keep_extra)
         ),
-        scopes=tuple(scopes),
+        scopes=tuple(scopes.split() if isinstance(scopes, str) else scopes),
         pkce=pkce,
         rotation=rotation,
         replay_window=replay_window,

@@ -7,12 +7,15 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
-from everbearer.errors import AuthorizationRequired, TemporarilyUnavailable
+from everbearer.errors import (
+    AuthorizationRequired,
+    ConfigurationError,
+    TemporarilyUnavailable,
+)
 from everbearer.events import StandingChanged
-from everbearer.refresh._decision import leeway_of, rejection_interval
+from everbearer.refresh._decision import leeway_of, proven_after
 from everbearer.refresh._flight import Flight
+from everbearer.refresh._held import Held
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from everbearer.errors import Reason
     from everbearer.providers import Registration
     from everbearer.refresh._refresher import Refresher
-    from everbearer.tokens import AccountKey, AccountStatus, TokenRecord
+    from everbearer.tokens import AccountKey, AccountStatus, BackOff, TokenRecord
 
 __all__ = ["AccountTokens"]
 
@@ -30,19 +33,6 @@ _log = logging.getLogger("everbearer.refresh")
 # start flights for reasons of their own needs two.
 _MOST_FLIGHTS = 4
 _QUIET = 1.0
-
-
-@define(eq=False)
-class _Held:
-    """The record as this process last saw it, with instants on the elapsed clock."""
-
-    record: TokenRecord
-    access_token: str = field(repr=False)
-    fresh_until: float
-    usable_until: float
-    half_life: float
-    accepted: bool = False
-    unsaved: bool = False
 
 
 class AccountTokens:
@@ -59,7 +49,7 @@ class AccountTokens:
         self.key = key
         self.registration = registration
         self._elapsed = refresher.clock.elapsed
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._flight: Flight | None = None
         self._rejected: set[str] = set()
         # By the store's clock; kept while a rejected token is given another chance.
@@ -67,6 +57,8 @@ class AccountTokens:
         self._quiet_until = -math.inf
         self._one_shots = 0
         self.forgotten = 0
+        # A failure that the store did not take, by the store's clock.
+        self.remembered: BackOff | None = None
         self._log_extra = {"provider": key.provider, "account": key.account}
 
     # ---- the fast path
@@ -88,7 +80,7 @@ class AccountTokens:
             self.launch()
         return held.access_token
 
-    def _good_for(self, held: _Held, margin: float) -> bool:
+    def _good_for(self, held: Held, margin: float) -> bool:
         """Whether *held* may be used for *margin* s; half a lifetime must do."""
         return (
             held.access_token not in self._rejected
@@ -147,6 +139,10 @@ class AccountTokens:
             if token is not None:
                 return token
             flight = self.launch(margin=margin, unwanted=unwanted)
+            if rejected is unwanted is None:
+                await flight.looked_up()
+                if (token := self._servable(None, margin, None)) is not None:
+                    return token
             landing = await flight.landed()
             if landing.error is not None:
                 raise landing.error.copy()
@@ -154,9 +150,7 @@ class AccountTokens:
                 return None
             if landing.access_token not in {None, rejected}:
                 return landing.access_token
-        raise TemporarilyUnavailable(
-            *self.key, "tokens keep changing", retry_after=_QUIET
-        )
+        raise TemporarilyUnavailable(*self.key, "tokens change", retry_after=_QUIET)
 
     def _servable(
         self, rejected: str | None, margin: float, unwanted: str | None
@@ -218,11 +212,15 @@ class AccountTokens:
         if token not in self._rejected:
             return 0
         first = self._first_rejected.get(token or "", 0.0)
-        lived = first >= spent.minted_at + rejection_interval(spent)
+        lived = first >= spent.minted_at + proven_after(spent)
         return 1 if lived or self.was_accepted(token) else spent.rejections + 1
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
-        """Serve *record* from now on, unless a newer one is served already."""
+        """Serve *record* from now on, unless a newer one is served already.
+
+        Where the provider has a replay window, an unsaved one is held and not served:
+        its use may close the window that others rely on (rule 19).
+        """
         held = self._held
         if (
             held is not None
@@ -243,12 +241,14 @@ class AccountTokens:
             half_life = max(0.0, token.expires_at.timestamp() - record.minted_at) / 2
         if token.access_token in self._rejected:
             fresh_until = -math.inf
+        if unsaved and self.registration.provider.replay_window:
+            fresh_until = usable_until = -math.inf
         if not same:
             self._rejected.intersection_update({token.access_token})
             first = self._first_rejected.get(token.access_token)
             self._first_rejected = {} if first is None else {token.access_token: first}
             self._quiet_until = -math.inf
-        self._held = _Held(
+        self._held = Held(
             record,
             token.access_token,
             fresh_until,
@@ -348,11 +348,17 @@ class AccountTokens:
             AuthorizationRequired: The user must act.
 
             TemporarilyUnavailable: Not now; the grant is intact.
+
+            ConfigurationError: The provider does not know this client, or *min_ttl*
+                is no number of seconds.
+
+            StoreError: The store failed.
         """
-        margin = min_ttl.total_seconds() if isinstance(min_ttl, timedelta) else min_ttl
-        token = self.current(margin or 0.0) or await self._next(
-            None, margin=margin or 0.0
-        )
+        ttl = min_ttl.total_seconds() if isinstance(min_ttl, timedelta) else min_ttl
+        margin = ttl or 0.0
+        if not 0 <= margin < math.inf:
+            raise ConfigurationError(f"min_ttl is {margin}: give seconds from 0")
+        token = self.current(margin) or await self._next(None, margin=margin)
         if token is None:
             raise TemporarilyUnavailable(
                 *self.key, "no access token could be had", retry_after=_QUIET
@@ -360,20 +366,32 @@ class AccountTokens:
         return token
 
     async def refresh(self, *, rejected: str | None = None) -> AccountStatus:
-        """Replace the current token; does nothing if it is not *rejected* any more."""
+        """Replace the current token; does nothing if it is not *rejected* any more.
+
+        Raises what `access_token` raises.
+        """
         if rejected is not None:
             await self.replacement_for(rejected)
         else:
             store = await self.refresher.open_store()
             record = await store.load(self.key)
             unwanted = record.token.access_token if record else None
-            flight = self.launch(unwanted=unwanted)
-            landing = await flight.landed()
-            if landing.error is None and landing.access_token == unwanted:
-                # That one was under way for another reason.
+            quiet = _QUIET
+            # The first one may be under way for another reason.
+            for _ in range(2):
                 landing = await self.launch(unwanted=unwanted).landed()
-            if landing.error is not None:
-                raise landing.error.copy()
+                if landing.error is not None:
+                    raise landing.error.copy()
+                quiet = max(quiet, landing.quiet)
+                latest = await store.load(self.key)
+                # Not the access token: some providers send the same one again.
+                if record is None or latest is None or latest.version > record.version:
+                    return status_of(self.key, latest)
+            raise TemporarilyUnavailable(
+                *self.key,
+                "the token could not be replaced and lives on",
+                retry_after=quiet,
+            )
         return await self.status()
 
     async def status(self) -> AccountStatus:

@@ -109,6 +109,7 @@ class Attempt:
             unwanted=self.unwanted,
             leased=leased,
             found=found,
+            remembered=self.account.remembered,
         )
 
     def may_replay(self, record: TokenRecord, acquired: Acquired) -> bool:

@@ -67,6 +67,11 @@ class Circuits:
         self._broken[name] = _Broken(credential, now + pause, pause, why)
         return pause
 
+    def is_broken(self, name: str, credential: str) -> bool:
+        """Whether the provider refused this very credential last."""
+        broken = self._broken.get(name)
+        return broken is not None and broken.credential == credential
+
     def known(self, name: str) -> None:
         """The provider has looked at a grant of registration *name*."""
         self._broken.pop(name, None)

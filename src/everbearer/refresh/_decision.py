@@ -35,7 +35,7 @@ __all__ = [
     "decide",
     "facts_of",
     "leeway_of",
-    "rejection_interval",
+    "proven_after",
 ]
 
 
@@ -45,6 +45,7 @@ class Fact(StrEnum):
     UNKNOWN = "nothing is stored"
     FOREIGN = "granted to another registration"
     NEEDS_USER = "its user must act"
+    CONTESTED = "stored while another flight may be replaying its predecessor"
     FRESH = "access token fresh"
     USABLE = "access token neither expired nor rejected"
     REPLACED = "rejected token already replaced"
@@ -72,6 +73,8 @@ class Decision(Enum):
     """ConfigurationError before anything is spent."""
     REMEMBERED = auto()
     """Raise what the last attempt failed with."""
+    WAIT = auto()
+    """Until the other flight's lease has ended; nobody uses the token before."""
     LEASE = auto()
     """Take the lease, then decide again."""
     SPEND = auto()
@@ -99,6 +102,8 @@ DECISIONS: Final = (
     _row(Decision.AUTHORIZE, "never connected, or disconnected", Fact.UNKNOWN),
     _row(Decision.MISMATCH, "another client's token would be refused", Fact.FOREIGN),
     _row(Decision.AUTHORIZE, "the standing says so: no call", Fact.NEEDS_USER),
+    # Its first use would close the window that the other's replay relies on.
+    _row(Decision.WAIT, "rule 19", Fact.CONTESTED),
     _row(Decision.USE, "nothing to do", Fact.FRESH),
     # A sibling was faster; refreshing its token too would spend one for nothing.
     _row(Decision.USE, "use theirs", Fact.REPLACED, Fact.USABLE),
@@ -195,6 +200,8 @@ class Situation:
 
         found: With a lease, the intent that `acquire` found.
 
+        remembered: A failure that the store did not take.
+
         client_id, token_origin, credential: Of the registration.
     """
 
@@ -209,6 +216,7 @@ class Situation:
     unwanted: str | None = field(default=None, repr=False)
     leased: bool = False
     found: Intent | None = None
+    remembered: BackOff | None = None
 
 
 def decide(facts: frozenset[Fact]) -> Row:
@@ -237,18 +245,17 @@ def active_back_off(record: TokenRecord, at: Situation) -> BackOff | None:
     A throttle counts for the account; MISCONFIGURED for the credential, so that a new
     secret clears it; the rest for the refresh token (rule 16).
     """
-    running = []
-    if record.throttle is not None and record.throttle.until > at.store_now:
-        running.append(record.throttle)
-    other = record.back_off
-    if other is not None and other.until > at.store_now:
-        about = (
-            at.credential
-            if other.kind is BackOffKind.MISCONFIGURED
-            else record.refresh_fingerprint
-        )
-        if other.fingerprint == about:
-            running.append(other)
+    about = {
+        BackOffKind.THROTTLED: "",
+        BackOffKind.MISCONFIGURED: at.credential,
+    }
+    running = [
+        back_off
+        for back_off in (record.throttle, record.back_off, at.remembered)
+        if back_off is not None
+        and back_off.until > at.store_now
+        and back_off.fingerprint == about.get(back_off.kind, record.refresh_fingerprint)
+    ]
     return max(running, key=lambda back_off: back_off.until, default=None)
 
 
@@ -260,11 +267,17 @@ def facts_of(
         return frozenset({Fact.UNKNOWN})
     rejected = record.token.access_token in at.rejected
     usable = _usable(record, at.wall) and not rejected
-    unfinished = _unfinished(record, at)
+    # Where nothing rotates, presenting the refresh token again harms nobody.
+    unfinished = None if provider.rotation == "never" else _unfinished(record, at)
     holding = {
         Fact.FOREIGN: (record.client_id, record.token_origin)
         != (at.client_id, at.token_origin),
         Fact.NEEDS_USER: record.standing is Standing.NEEDS_AUTHORIZATION,
+        Fact.CONTESTED: bool(provider.replay_window)
+        and not at.leased
+        and record.live_intent is None
+        and record.lease is not None
+        and record.lease.until > at.store_now,
         Fact.USABLE: usable,
         Fact.FRESH: usable
         and record.token.access_token != at.unwanted
@@ -273,7 +286,7 @@ def facts_of(
         Fact.NO_REFRESH_TOKEN: record.token.refresh_token is None,
         Fact.HELD_BACK: rejected
         and not at.accepted
-        and at.store_now < record.minted_at + rejection_interval(record),
+        and at.store_now < record.minted_at + _rejection_interval(record),
         Fact.BACKING_OFF: active_back_off(record, at) is not None,
         Fact.TOO_EARLY: at.store_now < record.minted_at + provider.minimum_age,
         Fact.UNFINISHED: unfinished is not None,
@@ -320,7 +333,7 @@ def _lifetime(record: TokenRecord) -> float:
     return max(0.0, record.token.expires_at.timestamp() - record.minted_at)
 
 
-def rejection_interval(record: TokenRecord) -> float:
+def _rejection_interval(record: TokenRecord) -> float:
     """How long a successor that is rejected too gets the benefit of the doubt.
 
     It doubles with every one of them, up to one per lifetime.
@@ -329,3 +342,8 @@ def rejection_interval(record: TokenRecord) -> float:
         return 0.0
     first = min(5.0, _lifetime(record) / 10)
     return min(first * 2.0 ** min(record.rejections - 1, 32), _lifetime(record))
+
+
+def proven_after(record: TokenRecord) -> float:
+    """The age at which a token that was never rejected must have been good."""
+    return max(_rejection_interval(record), _lifetime(record) / 10)

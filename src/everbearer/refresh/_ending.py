@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from everbearer._clock import instant
 from everbearer.errors import StoreError
 from everbearer.events import RefreshFailed
@@ -29,6 +31,10 @@ _log = logging.getLogger("everbearer.refresh")
 
 _RELEASE_TRIES = 3
 
+# When a refusal that names no reason is believed: so often, over so many seconds.
+_UNRECOGNISED_TRIES = 3
+_UNRECOGNISED_SPAN = 600.0
+
 
 async def give_back(
     attempt: Attempt, store: TokenStore, settlement: Settlement
@@ -47,7 +53,13 @@ async def give_back(
                 error,
                 extra=attempt.log_extra,
             )
+            if settlement.back_off is not None:
+                now = attempt.refresher.store_now()
+                attempt.account.remembered = evolve(
+                    settlement.back_off, until=now + settlement.back_off.until
+                )
         else:
+            attempt.account.remembered = None
             if released is not None:
                 attempt.refresher.learn_store_clock(released.now)
             return
@@ -115,7 +127,7 @@ async def settle(
     outcome: Outcome,
     acquired: Acquired,
     waited: float,
-) -> Landing:
+) -> Landing | None:
     """Release, remember the failure, and use the old token while it lives.
 
     Args:
@@ -123,8 +135,15 @@ async def settle(
     """
     ending = ENDINGS[outcome.kind]
     back_off = _back_off(attempt, ending, outcome, acquired.record)
+    if _is_final(back_off) and attempt.refresher.grants(attempt.key.provider):
+        # The registration is in order, so it is this grant that is not.
+        return await refuse(
+            attempt, store, acquired.record, "refused", outcome.description
+        )
     pause = back_off.until
-    if not ending.restore:
+    if ending.back_off is BackOffKind.MISCONFIGURED:
+        pause = max(pause, _break_circuit(attempt, back_off.message))
+    if not ending.restore and attempt.registration.provider.rotation != "never":
         # Rules 5 and 11: nothing is sent before the grace is over.
         timing = attempt.timing
         pause = max(pause, timing.linger - waited, timing.grace)
@@ -142,17 +161,36 @@ async def settle(
         Settlement(acquired.found, restore=ending.restore, back_off=back_off),
     )
     if ending.back_off is BackOffKind.MISCONFIGURED:
-        attempt.refresher.circuits.refused(
-            attempt.key.provider,
-            attempt.credential,
-            back_off.message,
-            attempt.clock.elapsed(),
-        )
         return attempt.misconfigured(back_off.message)
     token = attempt.account.current()
     if token is not None:
         return Landing(token, quiet=pause)
+    if _is_final(back_off):
+        return attempt.misconfigured(back_off.message)
     return attempt.unavailable(back_off.message, retry_after=pause)
+
+
+def _break_circuit(attempt: Attempt, why: str) -> float:
+    """Nobody of this registration asks for a while; say so when it begins."""
+    circuits, name = attempt.refresher.circuits, attempt.key.provider
+    if not circuits.is_broken(name, attempt.credential):
+        _log.warning(
+            "%s: the provider does not accept this registration, no account is "
+            "refreshed until its client_id or client_secret is corrected: %s",
+            name,
+            why,
+            extra=attempt.log_extra,
+        )
+    return circuits.refused(name, attempt.credential, why, attempt.clock.elapsed())
+
+
+def _is_final(back_off: BackOff) -> bool:
+    """Whether the same refusal without a reason came often enough to be believed."""
+    return (
+        back_off.kind is BackOffKind.UNRECOGNISED
+        and back_off.attempts >= _UNRECOGNISED_TRIES
+        and -back_off.first_at >= _UNRECOGNISED_SPAN
+    )
 
 
 def _back_off(
@@ -160,6 +198,8 @@ def _back_off(
 ) -> BackOff:
     """Rule 16: a throttle is the account's, the rest the token's or credential's."""
     kind = ending.back_off
+    answered = getattr(outcome, "status", 0)
+    status = f"HTTP {answered}" if answered else ""
     previous, about = record.back_off, record.refresh_fingerprint
     if kind is BackOffKind.THROTTLED:
         previous, about = record.throttle, ""
@@ -174,7 +214,7 @@ def _back_off(
         retry_after=getattr(outcome, "retry_after", None),
         message=": ".join(
             part
-            for part in ("token endpoint", outcome.kind, outcome.description)
+            for part in ("token endpoint", outcome.kind, status, outcome.description)
             if part
         ),
         jitter=attempt.refresher.jitter(),

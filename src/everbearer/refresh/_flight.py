@@ -52,6 +52,7 @@ class Flight:
             unwanted=unwanted,
         )
         self._done = asyncio.Event()
+        self._looked_up = asyncio.Event()
         self._landing = Landing()
 
     async def landed(self) -> Landing:
@@ -59,13 +60,21 @@ class Flight:
         await self._done.wait()
         return self._landing
 
+    async def looked_up(self) -> None:
+        """Wait until a stored token can be used meanwhile, or for the end."""
+        await self._looked_up.wait()
+
     def closed(self) -> None:
         """Its task has ended, perhaps cancelled before its first step."""
         if not self._done.is_set():
             self._landing = self._attempt.unavailable(
                 "the Client was closed", retry_after=0.0
             )
-            self._done.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        self._done.set()
+        self._looked_up.set()
 
     async def run(self) -> Landing:
         """Fly, and tell everybody who waits.  Raises only when it is cancelled."""
@@ -90,7 +99,7 @@ class Flight:
                 f"internal error: {type(error).__name__}", retry_after=1.0
             )
         finally:
-            self._done.set()
+            self._wake()
         return self._landing
 
     async def _fly(self) -> Landing:
@@ -104,29 +113,41 @@ class Flight:
                 return self._land_unsaved()
             record = await self._look_up(store)
             decision = self._decide(record)
-            if decision is not Decision.LEASE:
-                return await self._conclude(store, decision, record)
-            if record is not None:
-                # So that a failure finds the old token, which may still be good.
-                attempt.account.adopt(record)
-                if attempt.clock.elapsed() >= give_up:
-                    return self._waited_too_long(record)
-            why = attempt.refresher.circuits.why_open(
-                attempt.key.provider, attempt.credential, attempt.clock.elapsed()
-            )
-            if why is not None:
-                return attempt.misconfigured(why)
-            taken_at = attempt.clock.elapsed()
-            acquired = await store.acquire(attempt.key, attempt.asked)
-            if acquired is None:
-                continue  # Disconnected in between: the next look-up says so.
-            attempt.refresher.learn_store_clock(acquired.now)
-            if acquired.granted:
-                landing = await self._under_lease(store, acquired, taken_at)
-                if landing is not None:
-                    return landing
+            landing: Landing | None
+            if decision is Decision.WAIT:
+                landing = await self._wait_for_holder(store, record, give_up)
+            elif decision is Decision.LEASE:
+                landing = await self._take_lease(store, record, give_up)
             else:
-                await self._wait_for_holder(store, acquired, give_up)
+                landing = await self._conclude(store, decision, record)
+            if landing is not None:
+                return landing
+
+    async def _take_lease(
+        self, store: TokenStore, record: TokenRecord | None, give_up: float
+    ) -> Landing | None:
+        attempt = self._attempt
+        if record is not None:
+            # So that a failure finds the old token, which may still be good; and who
+            # waits for nothing better need not wait for this flight.
+            attempt.account.adopt(record)
+            if attempt.account.current(attempt.margin) is not None:
+                self._looked_up.set()
+        why = attempt.refresher.circuits.why_open(
+            attempt.key.provider, attempt.credential, attempt.clock.elapsed()
+        )
+        if why is not None:
+            return attempt.misconfigured(why)
+        if attempt.clock.elapsed() >= give_up:
+            return self._waited_too_long()
+        taken_at = attempt.clock.elapsed()
+        acquired = await store.acquire(attempt.key, attempt.asked)
+        if acquired is None:
+            return None  # Disconnected in between: the next look-up says so.
+        attempt.refresher.learn_store_clock(acquired.now)
+        if acquired.granted:
+            return await self._under_lease(store, acquired, taken_at)
+        return await self._wait_for_holder(store, acquired.record, give_up)
 
     async def _look_up(self, store: TokenStore) -> TokenRecord | None:
         """The record; once more if it was disconnected or authorized anew meanwhile."""
@@ -234,17 +255,21 @@ class Flight:
     # ---- waiting for another holder
 
     async def _wait_for_holder(
-        self, store: TokenStore, acquired: Acquired, give_up: float
-    ) -> None:
-        lease = acquired.record.lease
+        self, store: TokenStore, record: TokenRecord | None, give_up: float
+    ) -> Landing | None:
+        """Wait until the record changes or its lease ends; None: look again."""
+        left = give_up - self._attempt.clock.elapsed()
+        if left <= 0:
+            return self._waited_too_long()
+        lease = record.lease if record is not None else None
+        now = self._attempt.refresher.store_now()
         # A hair past its end, or the next look would find it still running.
-        rest = max(0.0, lease.until - acquired.now) + 0.01 if lease else 0.0
-        within = min(rest, give_up - self._attempt.clock.elapsed())
-        await store.changed(self._attempt.key, acquired.record, max(within, 0.0))
+        rest = max(0.0, lease.until - now) + 0.01 if lease else 0.0
+        await store.changed(self._attempt.key, record, min(rest, left))
+        return None
 
-    def _waited_too_long(self, record: TokenRecord) -> Landing:
+    def _waited_too_long(self) -> Landing:
         """Rule 10: nobody refreshes unguarded, however long it took."""
-        self._attempt.account.adopt(record)
         token = self._attempt.account.current()
         if token is not None:
             return Landing(token)

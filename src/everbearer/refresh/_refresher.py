@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import random
 import secrets
@@ -34,6 +35,8 @@ _log = logging.getLogger("everbearer.refresh")
 # Beside the token deadline, what saving and giving back a lease may take at closing.
 _CLOSING_MARGIN = 5.0
 
+_LATELY = 3600.0
+
 
 class Refresher:
     """Owns every flight of one Client, and the tasks that outlive their flights."""
@@ -56,6 +59,7 @@ class Refresher:
         self.circuits = Circuits(timing.back_off)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._accounts: dict[AccountKey, AccountTokens] = {}
+        self._granted_at: dict[str, float] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._store_ahead = clock.wall() - clock.elapsed()
 
@@ -66,6 +70,15 @@ class Refresher:
             known = AccountTokens(self, key, self.registrations[key.provider])
             self._accounts[key] = known
         return known
+
+    def granted(self, provider: str) -> None:
+        """Note that the token endpoint has just granted a token to *provider*."""
+        self._granted_at[provider] = self.clock.elapsed()
+
+    def grants(self, provider: str) -> bool:
+        """Whether it did within the last hour: so the registration is in order."""
+        granted_at = self._granted_at.get(provider, -math.inf)
+        return self.clock.elapsed() - granted_at < _LATELY
 
     def spawn(
         self, key: AccountKey, work: Coroutine[Any, Any, Any], what: str

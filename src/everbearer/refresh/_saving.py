@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from everbearer.errors import EverbearerError, StoreError
+from everbearer.errors import EverbearerError, StoreError, TemporarilyUnavailable
 from everbearer.events import (
     RefreshConflict,
     RefreshSucceeded,
@@ -177,7 +177,29 @@ def _serve_unsaved(
         ),
         unsaved=True,
     )
-    return Landing(rotation.token.access_token)
+    if account.current() is not None:
+        return Landing(rotation.token.access_token)
+    pause = account.refresher.timing.back_off
+    return Landing(
+        error=TemporarilyUnavailable(
+            *key, "the token store has not taken the last rotation", retry_after=pause
+        ),
+        quiet=pause,
+    )
+
+
+async def _keep_lease(
+    account: AccountTokens, store: TokenStore, rotation: Rotation, asked: Asked
+) -> None:
+    """Hold the lease; an answer that came late finds it given back, and takes it."""
+    renewed = await store.renew(account.key, asked)
+    if (
+        renewed is not None
+        and not renewed.granted
+        and renewed.record.incarnation == rotation.incarnation
+        and renewed.record.version == rotation.version
+    ):
+        await store.acquire(account.key, asked)
 
 
 async def _save_until_stored(
@@ -195,7 +217,7 @@ async def _save_until_stored(
         except Exception:  # noqa: BLE001 - giving up would lose the pair
             # While this process lives and has the pair, nobody should take over.
             with suppress(Exception):
-                await store.renew(account.key, asked)
+                await _keep_lease(account, store, rotation, asked)
             account.refresher.hooks(SaveFailed(*account.key, attempts=attempts))
             pause = min(pause * 2, longest)
             continue

@@ -118,6 +118,7 @@ async def spend(
     if isinstance(outcome, Granted | Refused):
         attempt.refresher.circuits.known(attempt.key.provider)
     if isinstance(outcome, Granted):
+        attempt.refresher.granted(attempt.key.provider)
         return await save(
             attempt.account, store, outcome.token, record, attempt.asked, started
         )

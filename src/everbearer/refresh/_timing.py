@@ -34,7 +34,7 @@ class Timing:
     Raises:
         ConfigurationError: One is not a positive number, or deadline + grace is not
             above linger: then a second presentation could overtake the first one's
-            answer (PROTOCOL.md, "D + G > X").
+            answer (docs/explanation/exactly-once.md).
     """
 
     lease: float = 10.0

@@ -1,10 +1,10 @@
 """Providers emulated from their documents, with a ledger of everything that happened.
 
-`Sandbox` plays Billit on a loopback port: the login page that a person would see, the
-token endpoint, and an API.  Its `Ledger` says what was issued, spent, reused and
+`Sandbox` plays one provider on a loopback port: the login page that a person would see,
+the token endpoint, and an API.  Its `Ledger` says what was issued, spent, reused and
 received; its `Script` makes things go wrong by the constructors of
-`everbearer.sandbox.faults`.  It is written from the provider's document and shares no
-code with the client.
+`everbearer.sandbox.faults`.  Each provider's *twin* is written from that provider's
+document and shares no code with the client; what is common to all is written once.
 """
 
 from everbearer.sandbox import faults
@@ -21,9 +21,11 @@ from everbearer.sandbox._ledger import (
 from everbearer.sandbox._script import Script
 from everbearer.sandbox._server import IssuedPair, LoginRefused, Sandbox, run
 from everbearer.sandbox._settings import Settings
+from everbearer.sandbox._twins import PROVIDERS
 from everbearer.sandbox.faults import Fault
 
 __all__ = [
+    "PROVIDERS",
     "ApiCall",
     "Fault",
     "Figures",

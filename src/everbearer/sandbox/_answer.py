@@ -33,7 +33,10 @@ class Answer:
 
     @classmethod
     def of(
-        cls, content: Mapping[str, Any], status: int = 200, error: str | None = None
+        cls,
+        content: Mapping[str, Any] | list[Any],
+        status: int = 200,
+        error: str | None = None,
     ) -> Answer:
         """Write *content* as JSON."""
         return cls(status, json.dumps(content).encode(), {"Content-Type": JSON}, error)

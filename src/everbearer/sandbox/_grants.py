@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from everbearer.sandbox._connection import Connection
     from everbearer.sandbox._settings import Settings
+    from everbearer.sandbox._twin import Twin
 
 __all__ = [
     "GONE",
@@ -56,11 +57,15 @@ class Grant:
         expired_up_to: Access tokens up to this generation were declared expired.
 
         invalid_up_to: And up to this one, unknown.
+
+        asked_at: When its tokens were last asked for.
     """
 
     id: int
     company: str
     client_id: str
+    scope: str = ""
+    asked_at: float = 0.0
     generation: int = 0
     ended_by: str | None = None
     expired_up_to: int = -1
@@ -75,6 +80,7 @@ class AccessToken:
     value: str = field(repr=False)
     grant: Grant
     generation: int
+    minted_at: float
     expires_at: float
     dead: bool = False
     seen: bool = False
@@ -93,6 +99,7 @@ class RefreshToken:
 
     value: str = field(repr=False)
     grant: Grant
+    issued_at: float
     spent_at: float | None = None
     successor: Pair | None = field(default=None, repr=False)
     doubt: str | None = None
@@ -125,22 +132,32 @@ class Pair:
 
 @define(eq=False)
 class Code:
-    """An authorization code: single use, bound to its client and redirect URI."""
+    """An authorization code: single use, bound to its client and redirect URI.
+
+    Attributes:
+        challenge: Of PKCE (RFC 7636), with its *method*; None without.
+    """
 
     value: str = field(repr=False)
     company: str
     client_id: str
     redirect_uri: str
     expires_at: float
+    scope: str = ""
+    challenge: str | None = field(default=None, repr=False)
+    method: str = "plain"
     grant: Grant | None = None
 
 
 class Grants:
     """Every code, token and grant that the sandbox ever issued."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], twin: Twin
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._twin = twin
         self._codes: dict[str, Code] = {}
         self._access: dict[str, AccessToken] = {}
         self._refresh: dict[str, RefreshToken] = {}
@@ -173,11 +190,28 @@ class Grants:
             raise LookupError(message)
         return grants[-1].pair
 
-    def new_code(self, company: str, client_id: str, redirect_uri: str) -> str:
-        """Issue an authorization code."""
+    def new_code(
+        self,
+        company: str,
+        client_id: str,
+        redirect_uri: str,
+        *,
+        scope: str | None = None,
+        challenge: str | None = None,
+        method: str = "plain",
+    ) -> str:
+        """Issue an authorization code; *scope* is by default the twin's."""
         value = f"code-{secrets.token_urlsafe(24)}"
-        expires_at = self._clock() + self._settings.code_lifetime
-        self._codes[value] = Code(value, company, client_id, redirect_uri, expires_at)
+        self._codes[value] = Code(
+            value,
+            company,
+            client_id,
+            redirect_uri,
+            self._clock() + self._settings.code_lifetime,
+            self._twin.scope if scope is None else scope,
+            challenge,
+            method,
+        )
         return value
 
     def code(self, value: str) -> Code | None:
@@ -194,16 +228,21 @@ class Grants:
             return None
         if self._clock() >= code.expires_at:
             return None
-        pair = self.grant(code.company, code.client_id)
+        pair = self.grant(code.company, code.client_id, scope=code.scope)
         code.grant = pair.access.grant
         return pair
 
-    def grant(self, company: str, client_id: str) -> Pair:
-        """Make a new grant and its first pair."""
+    def grant(self, company: str, client_id: str, *, scope: str | None = None) -> Pair:
+        """Make a new grant and its first pair; *scope* is by default the twin's."""
         every = sum(len(grants) for grants in self._by_company.values())
-        grant = Grant(every + 1, company, client_id)
+        allowed = self._twin.scope if scope is None else scope
+        grant = Grant(every + 1, company, client_id, allowed)
         self._by_company[company].append(grant)
         return self._mint(grant)
+
+    def access_token(self, value: str) -> AccessToken | None:
+        """Find an access token that was issued, alive or not."""
+        return self._access.get(value)
 
     def refresh_token(self, value: str) -> RefreshToken | None:
         """Find a refresh token that was issued, spent or not."""
@@ -244,6 +283,21 @@ class Grants:
         token.successor = self._mint(grant)
         return token.successor
 
+    def too_early(self, token: RefreshToken) -> bool:
+        """Whether the access token is younger than the settings' minimum age."""
+        pair = token.grant.pair
+        if pair is None or token.spent_at is not None or token.grant.ended_by:
+            return False
+        return self._clock() < pair.access.minted_at + self._settings.minimum_age
+
+    def lapsed(self, token: RefreshToken) -> bool:
+        """Whether *token* has outlived its own lifetime, or its grant its idle one."""
+        now, settings = self._clock(), self._settings
+        fixed, idle = settings.refresh_lifetime, settings.refresh_idle_lifetime
+        if fixed is not None and now >= token.issued_at + fixed:
+            return True
+        return idle is not None and now >= token.grant.asked_at + idle
+
     def in_window(self, token: RefreshToken) -> bool:
         """Whether a spent *token* is still answered."""
         pair, spent_at = token.successor, token.spent_at
@@ -267,8 +321,13 @@ class Grants:
         token.successor = self._mint(token.grant)
         return token.successor
 
-    def judge(self, header: str | None) -> tuple[AccessToken | None, Verdict | None]:
-        """Look at an Authorization header: the token it names, and what is wrong."""
+    def judge(
+        self, header: str | None, *, note: bool = True
+    ) -> tuple[AccessToken | None, Verdict | None]:
+        """Look at an Authorization header: the token it names, and what is wrong.
+
+        A good token has then been seen, unless *note* says that it was not used.
+        """
         scheme, _, value = (header or "").partition(" ")
         token = self._access.get(value) if scheme.lower() == "bearer" else None
         if token is None:
@@ -280,7 +339,7 @@ class Grants:
         declared = token.generation <= token.grant.expired_up_to
         if declared or self._clock() >= token.expires_at:
             return token, "AccessTokenExpired"
-        token.seen = True
+        token.seen |= note
         return token, None
 
     def end(self, grant: Grant, cause: str) -> bool:
@@ -307,14 +366,12 @@ class Grants:
         return rotation == "every_use"
 
     def _mint(self, grant: Grant, keep: RefreshToken | None = None) -> Pair:
-        lifetime = self._settings.access_lifetime
-        access = AccessToken(
-            f"access-{secrets.token_urlsafe(32)}",
-            grant,
-            grant.generation,
-            self._clock() + lifetime,
-        )
-        refresh = keep or RefreshToken(f"refresh-{secrets.token_urlsafe(32)}", grant)
+        now, lifetime = self._clock(), self._settings.access_lifetime
+        grant.asked_at = now
+        access = AccessToken("", grant, grant.generation, now, now + lifetime)
+        access.value = self._twin.access_token(access, now)
+        value = f"refresh-{secrets.token_urlsafe(32)}"
+        refresh = keep or RefreshToken(value, grant, now)
         self._access[access.value] = access
         self._refresh[refresh.value] = refresh
         grant.pair = Pair(access, refresh, lifetime)

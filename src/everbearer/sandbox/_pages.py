@@ -13,7 +13,7 @@ _PAGE: Final = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} - Billit (sandbox)</title>
+<title>{title} - {provider} (sandbox)</title>
 <style>
 body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem;
        margin: 3rem auto; padding: 0 1rem; }}
@@ -25,7 +25,7 @@ input {{ display: block; width: 100%; box-sizing: border-box; margin: .3rem 0 1r
 <main>
 <h1>{title}</h1>
 {content}
-<p><small>Everbearer's sandbox, not the real Billit.</small></p>
+<p><small>Everbearer's sandbox, not the real {provider}.</small></p>
 </main>
 </body>
 </html>
@@ -44,22 +44,24 @@ _CONSENT: Final = """\
 """
 
 
-def consent(client: str, company: str, companies: list[str]) -> str:
+def consent(provider: str, client: str, company: str, companies: list[str]) -> str:
     """The page with Allow and Deny, and the company to choose."""
     options = "".join(f'<option value="{escape(each)}">' for each in companies)
     content = _CONSENT.format(
         client=escape(client), company=escape(company), companies=options
     )
-    return _PAGE.format(title="Allow access?", content=content)
+    return _PAGE.format(provider=provider, title="Allow access?", content=content)
 
 
-def login() -> str:
+def login(provider: str) -> str:
     """The default login page, which leads back to nobody."""
     content = "<p>You came without a link of an application: nothing to allow.</p>"
-    return _PAGE.format(title="Log in", content=content)
+    return _PAGE.format(provider=provider, title="Log in", content=content)
 
 
-def refused(why: str) -> str:
+def refused(provider: str, why: str) -> str:
     """The page for a link that is wrong."""
     content = f"<p>{escape(why)}</p>"
-    return _PAGE.format(title="Invalid OAuth2 request", content=content)
+    return _PAGE.format(
+        provider=provider, title="Invalid OAuth2 request", content=content
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from functools import partial
 from html import unescape
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,13 +13,13 @@ import aiohttp
 from aiohttp import web
 from attrs import field, frozen
 
-from everbearer.sandbox._billit import LOGIN_PATH, TOKEN_PATH
-from everbearer.sandbox._billit_api import Api
-from everbearer.sandbox._billit_login import LoginPage
-from everbearer.sandbox._billit_token import TokenEndpoint
+from everbearer.sandbox._api import Api
 from everbearer.sandbox._control import Control
+from everbearer.sandbox._login import LoginPage
 from everbearer.sandbox._other_origin import OtherOrigin
 from everbearer.sandbox._settings import Settings
+from everbearer.sandbox._token import TokenEndpoint
+from everbearer.sandbox._twins import TWINS
 from everbearer.sandbox._world import World
 
 if TYPE_CHECKING:
@@ -51,12 +52,17 @@ class IssuedPair:
 
 
 class Sandbox:
-    """Billit on a loopback port: login page, token endpoint and API on one base URL.
+    """A provider on a loopback port: login page, token endpoint and API.
 
     Use it as an async context manager, or call `start` and `aclose`.
 
     Args:
-        settings: How it behaves; or name single fields of `Settings`.
+        provider: Which one: ``billit``, ``caminvoice``, ``flowaccount``,
+            ``humansoft``, ``invoiced``, or ``standard``, a server that follows
+            RFC 6749, 6750 and 7636.
+
+        settings: How it behaves; or name single fields of `Settings`, whose other
+            defaults are then those of the provider's document.
 
         clock: Seconds since the epoch, by which tokens expire.
 
@@ -67,10 +73,13 @@ class Sandbox:
 
     Raises:
         TypeError: Both settings and single fields are given, or an unknown field.
+
+        ValueError: There is no such provider.
     """
 
     def __init__(
         self,
+        provider: str = "billit",
         *,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
@@ -81,7 +90,12 @@ class Sandbox:
         if settings is not None and fields:
             message = "give either settings or single fields"
             raise TypeError(message)
-        self._world = World.new(settings or Settings(**fields), clock)
+        if provider not in TWINS:
+            message = f"the sandbox plays {', '.join(TWINS)}, not {provider!r}"
+            raise ValueError(message)
+        self._twin = twin = TWINS[provider]
+        chosen = settings or Settings(**{**twin.defaults, **fields})
+        self._world = World.new(twin, chosen, clock)
         self._host = host
         self._port = port
         self._runners: list[web.AppRunner] = []
@@ -92,9 +106,39 @@ class Sandbox:
         return f"<Sandbox: {where}>"
 
     @property
+    def provider(self) -> str:
+        """Which one it plays."""
+        return self._twin.name
+
+    @property
+    def title(self) -> str:
+        """Its name as people write it."""
+        return self._twin.title
+
+    @property
     def url(self) -> str:
-        """Base URL of the login, the token endpoint and the API."""
+        """Scheme, host and port of everything that the provider has."""
         return f"http://{self._host}:{self._port}"
+
+    @property
+    def login_url(self) -> str:
+        """Base URL of the login, for `Provider.with_hosts`."""
+        return self.url + self._twin.login_base
+
+    @property
+    def token_url(self) -> str:
+        """Base URL of the token endpoint, for `Provider.with_hosts`."""
+        return self.url + self._twin.token_base
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the API, for `Provider.with_hosts`."""
+        return self.url + self._twin.api_base
+
+    @property
+    def documents_path(self) -> str:
+        """Path and query of the list that the document shows, below `api_url`."""
+        return self._twin.api.documents
 
     @property
     def other_origin(self) -> str:
@@ -133,11 +177,12 @@ class Sandbox:
             OSError: The port is taken.
         """
         provider, other = web.Application(), web.Application()
-        login = LoginPage(self._world)
-        provider.router.add_get(LOGIN_PATH, login.show)
-        provider.router.add_post(LOGIN_PATH, login.decide)
-        provider.router.add_post(TOKEN_PATH, TokenEndpoint(self._world).answer)
+        LoginPage(self._world).add_to(provider.router)
+        TokenEndpoint(self._world).add_to(provider.router)
         Api(self._world).add_to(provider.router)
+        for each in self._twin.own:
+            handler = partial(each.handler, self._world)
+            provider.router.add_route(each.method, each.path, handler)
         Control(self._world).add_to(provider.router)
         OtherOrigin(self.ledger).add_to(other.router)
         self._port = await self._listen(provider, self._port)
@@ -218,6 +263,7 @@ async def _press(connect_url: str, form: dict[str, str]) -> str:
 
 
 async def run(
+    provider: str = "billit",
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -225,7 +271,7 @@ async def run(
     **settings: Any,  # noqa: ANN401 - as there
 ) -> None:
     """Serve until cancelled; *ready* is called once the port is known."""
-    async with Sandbox(host=host, port=port, **settings) as sandbox:
+    async with Sandbox(provider, host=host, port=port, **settings) as sandbox:
         if ready is not None:
             ready(sandbox)
         await sandbox.serve_forever()

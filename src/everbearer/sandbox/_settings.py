@@ -6,7 +6,15 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Attribute, asdict, define, field, fields, setters
-from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of
+from attrs.validators import (
+    and_,
+    deep_iterable,
+    deep_mapping,
+    ge,
+    in_,
+    instance_of,
+    optional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +37,7 @@ def _finite(_: object, attribute: Attribute[float], value: float) -> None:
 # Any: the stubs of attrs cannot say "a number, and at least 0".
 _NUMBER: Any = and_(instance_of((int, float)), _finite)
 _SECONDS: Any = and_(_NUMBER, ge(0))
+_MAYBE_SECONDS: Any = optional(_SECONDS)
 _COUNT: Any = and_(instance_of(int), ge(0))
 _TEXT: Any = instance_of(str)
 _FLAG: Any = instance_of(bool)
@@ -51,11 +60,25 @@ class Settings:
         redirect_uris: Where a login may return to.  Loopback always may; a trailing
             ``*`` is the wildcard that the provider's document speaks of.
 
+        state_returns: Whether the callback has the state that the link had.
+
+        naive_callbacks: The callback's parameters come after a ``?`` even where the
+            redirect URI has a query.
+
+        absent_paths: Of the token endpoint: those that answer 404.
+
         default_company: Whose grant it is when the page leaves the company empty.
 
         access_lifetime: Seconds an access token lives; also ``expires_in``.
 
         code_lifetime: Seconds an authorization code lives.
+
+        refresh_lifetime: Seconds a refresh token lives from its issue; None: for ever.
+
+        refresh_idle_lifetime: Seconds it lives from the last time that its grant was
+            given tokens; None: for ever.
+
+        minimum_age: Seconds before which an access token cannot be replaced.
 
         rotation: Of refresh tokens.
 
@@ -90,9 +113,15 @@ class Settings:
     redirect_uris: tuple[str, ...] = field(
         default=("https://app.example/callback",), validator=_TEXTS
     )
+    state_returns: bool = field(default=True, validator=_FLAG)
+    naive_callbacks: bool = field(default=False, validator=_FLAG)
+    absent_paths: tuple[str, ...] = field(default=(), validator=_TEXTS)
     default_company: str = field(default="Acme", validator=_TEXT)
     access_lifetime: float = field(default=3600.0, validator=_NUMBER)
     code_lifetime: float = field(default=600.0, validator=_SECONDS)
+    refresh_lifetime: float | None = field(default=None, validator=_MAYBE_SECONDS)
+    refresh_idle_lifetime: float | None = field(default=None, validator=_MAYBE_SECONDS)
+    minimum_age: float = field(default=0.0, validator=_SECONDS)
     rotation: Rotation = field(
         default="every_use", validator=in_(("every_use", "sometimes", "never"))
     )

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from everbearer.sandbox._settings import Settings
+    from everbearer.sandbox._twin import Twin
 
 __all__ = ["World"]
 
 
 @frozen(eq=False)
 class World:
-    """Settings, clock, grants, evidence and planned faults of one sandbox."""
+    """Twin, settings, clock, grants, evidence and planned faults of one sandbox."""
 
+    twin: Twin
     settings: Settings
     clock: Callable[[], float]
     grants: Grants
@@ -29,7 +31,7 @@ class World:
     script: Script
 
     @classmethod
-    def new(cls, settings: Settings, clock: Callable[[], float]) -> Self:
+    def new(cls, twin: Twin, settings: Settings, clock: Callable[[], float]) -> Self:
         """A world in which nothing has happened."""
-        grants, ledger = Grants(settings, clock), Ledger()
-        return cls(settings, clock, grants, ledger, Script(grants, ledger))
+        grants, ledger = Grants(settings, clock, twin), Ledger()
+        return cls(twin, settings, clock, grants, ledger, Script(grants, ledger))

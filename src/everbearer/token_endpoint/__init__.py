@@ -15,7 +15,7 @@ from everbearer.token_endpoint._outcome import (
     Unrecognised,
 )
 from everbearer.token_endpoint._request import TokenRequest, token_request
-from everbearer.token_endpoint._response import classify
+from everbearer.token_endpoint._response import classify, is_acceptable_token
 
 __all__ = [
     "Ambiguous",
@@ -35,5 +35,6 @@ __all__ = [
     "TooEarly",
     "Unrecognised",
     "classify",
+    "is_acceptable_token",
     "token_request",
 ]

@@ -71,6 +71,7 @@ class Throttled:
     kind: ClassVar[OutcomeKind] = OutcomeKind.THROTTLED
     retry_after: float | None
     description: str
+    status: int = 0
 
 
 @frozen

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from everbearer.providers import ErrorRule, Provider, TokenAnswer
     from everbearer.token_endpoint._outcome import Outcome
 
-__all__ = ["classify", "classify_revocation"]
+__all__ = ["classify", "classify_revocation", "is_acceptable_token"]
 
 _LONGEST_TOKEN: Final = 64 * 1024
 # RFC 9110 section 15.6.4 and RFC 6585 section 4: not processed.
@@ -85,7 +85,7 @@ def classify(
     if verdict is TokenVerdict.TOO_EARLY:
         return TooEarly(retry_after(headers, now), said)
     if verdict is TokenVerdict.THROTTLED or status in _THROTTLING:
-        return Throttled(retry_after(headers, now), said)
+        return Throttled(retry_after(headers, now), said, status)
     if 400 <= status < 500 and status not in _AMBIGUOUS:  # noqa: PLR2004 - section 15.5
         return Unrecognised(status, code, said)
     return Ambiguous(said, status)
@@ -149,13 +149,12 @@ def _granted(
     if not isinstance(refresh_token, str) or not refresh_token:
         # Omitted: the old one stays (RFC 6749 section 6).  Some servers write null.
         refresh_token = None
-    # RFC 6750 section 2.1: what goes into a header has no space.
-    if not _acceptable(access_token) or " " in str(access_token):
+    if not is_acceptable_token(access_token):
         return Ambiguous(
             trouble or "no acceptable access token in the answer, which names no error",
             status,
         )
-    if refresh_token is not None and not _acceptable(refresh_token):
+    if refresh_token is not None and not is_acceptable_token(refresh_token):
         return Ambiguous("the refresh token in the answer is unusable", status)
     seconds = lifetime(reading.spans, members)
     if seconds is None:
@@ -177,13 +176,18 @@ def _granted(
     )
 
 
-def _acceptable(token: object) -> bool:
-    """RFC 6749 appendix A.12 and A.17: printable ASCII, at least one; and no novel."""
+def is_acceptable_token(token: object) -> bool:
+    """Whether it can be stored and sent.
+
+    RFC 6749 appendix A.12 and A.17: printable ASCII, at least one, and here no novel.
+    RFC 6750 section 2.1: what goes into a header has no space.
+    """
     return (
         isinstance(token, str)
         and 0 < len(token) <= _LONGEST_TOKEN
         and token.isascii()
         and token.isprintable()
+        and " " not in token
     )
 
 

@@ -81,7 +81,7 @@ class Lease:
     """The exclusive right to refresh, with a deadline.
 
     Attributes:
-        id: Random for each flight, never for a process (PROTOCOL.md rule 7).
+        id: Random for each flight, never for a process (the refresh protocol, rule 7).
 
         holder: Which process, for people.
 

@@ -33,8 +33,8 @@ __all__ = ["AccountMiddleware"]
 
 _log = logging.getLogger("everbearer.transport")
 
-# Seconds that a token must be good for, beside the leeway, before a body is sent that
-# cannot be sent again.
+# Seconds that a token must be good for before a body is sent that cannot be sent
+# again; for any other call a stale one will do.
 _ONE_SHOT_MARGIN: Final = 60.0
 
 # An API that answers below 500 has looked at the token, but for these: the ones that

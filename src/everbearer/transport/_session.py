@@ -273,8 +273,11 @@ class AccountSession:
         that leaves it.  One that a call itself brings wins over the view's.
 
         Raises:
-            ConfigurationError: Authorization is not an identity header.
+            ConfigurationError: Authorization is not an identity header, or a value is
+                not text.
         """
+        if not all(isinstance(value, str) for value in headers.values()):
+            raise ConfigurationError("header values are text: '4711', not 4711")
         if any(name.lower() == "authorization" for name in headers):
             raise ConfigurationError(
                 "with_headers() takes identity headers; pass an Authorization of your "
@@ -323,7 +326,12 @@ class AccountSession:
                 "client_session() shares the Client's connections: call "
                 "`await client.open()` first, or use it inside `async with client:`"
             )
-        theirs = options.pop("middlewares", ())
+        theirs = options.pop("middlewares", None)
+        if theirs is None:
+            theirs = middlewares_of(session)
+        options.setdefault("trust_env", session.trust_env)
+        options.setdefault("proxy", getattr(session, "_default_proxy", None))
+        options.setdefault("proxy_auth", getattr(session, "_default_proxy_auth", None))
         base = self._base.url
         options.setdefault("base_url", base if base.path.endswith("/") else base / "")
         options.setdefault("connector", session.connector)

@@ -331,3 +331,23 @@ def test_leeway_is_at_most_half_the_lifetime(lifetime: float, leeway: float) -> 
     """A leeway of the lifetime or more would refresh without end."""
     record = evolve(RECORD, minted_at=NOW, token=Token("a", "r", at(NOW + lifetime)))
     assert leeway_of(BILLIT, record) == leeway
+
+
+@pytest.mark.parametrize(
+    ("record", "decision"),
+    [
+        pytest.param(
+            evolve(STALE, minted_at=NOW - 99), Decision.USE, id="stale-and-too-young"
+        ),
+        pytest.param(
+            evolve(STALE, minted_at=NOW - 100), Decision.LEASE, id="old-enough"
+        ),
+        pytest.param(
+            evolve(EXPIRED, minted_at=NOW - 99), Decision.LEASE, id="expired-anyway"
+        ),
+    ],
+)
+def test_minimum_age(record, decision) -> None:
+    """Where the provider does not replace a young token, it is used while it lives."""
+    provider = evolve(BILLIT, minimum_age=100.0)
+    assert decided(record, provider=provider) is decision

@@ -1,27 +1,23 @@
-"""Billit's token endpoint: a JSON POST in, a pair of tokens or a refusal out."""
+"""The token endpoint of any twin: a POST in, a pair of tokens or a refusal out."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
-from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from everbearer.sandbox._answer import JSON, Answer, deliver, spoil
-from everbearer.sandbox._billit import (
-    TOKEN_PARAMETERS,
-    token_error,
-    token_response,
-)
+from everbearer.sandbox._answer import Answer, deliver, spoil
 from everbearer.sandbox._connection import Connection
 from everbearer.sandbox._grants import GONE, Code, Pair, Presentation, RefreshToken
 from everbearer.sandbox._ledger import TokenRequest
+from everbearer.sandbox._token_form import TokenForm, proves
+from everbearer.sandbox._twin import Paid, Refusal, RefusalKind
 
 if TYPE_CHECKING:
+    from everbearer.sandbox._twin import TokenRoute
     from everbearer.sandbox._world import World
     from everbearer.sandbox.faults import Fault
 
@@ -30,13 +26,18 @@ __all__ = ["TokenEndpoint"]
 
 @frozen(eq=False)
 class _Asked:
-    """A token request as it arrived: what it names, or the *problem* with it."""
+    """A token request as it arrived, and what it names.
+
+    Attributes:
+        refusal: Why nobody looks at what it names; None if the client is who it
+            should be and asks as the document says.
+    """
 
     record: TokenRequest
-    params: Mapping[str, Any] = field(repr=False)
-    problem: str | None
+    form: TokenForm
     code: Code | None
     token: RefreshToken | None
+    refusal: Refusal | None
 
     @property
     def company(self) -> str | None:
@@ -62,19 +63,33 @@ class _Outcome:
     pair: Pair | None = None
 
 
-def _refused(code: str, description: str, status: int = 400) -> _Outcome:
-    return _Outcome(Answer.of(token_error(code, description), status, code))
-
-
 class TokenEndpoint:
-    """``POST /OAuth2/token``."""
+    """Every path of the twin's token endpoint."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes to an application."""
+        twin = self._world.twin
+        for route in twin.token:
+            router.add_post(twin.token_base + route.path, self._handler(route))
+
+    def _handler(
+        self, route: TokenRoute
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if request.path in self._world.settings.absent_paths:
+                raise web.HTTPNotFound
+            return await self._counted(request, route)
+
+        return handle
+
+    async def _counted(
+        self, request: web.Request, route: TokenRoute
+    ) -> web.StreamResponse:
         """Answer one token request, by the script or by the truth."""
-        asked = await self._read(request)
+        asked = await self._read(request, route)
         counted = tuple(self._world.ledger.figures(asked.company))
         for figures in counted:
             figures.came()
@@ -84,16 +99,27 @@ class TokenEndpoint:
             for figures in counted:
                 figures.went()
 
-    async def _read(self, request: web.Request) -> _Asked:
-        params, problem = _parameters(request, await request.read())
-        grant_type = params.get("grant_type")
-        return _Asked(
-            TokenRequest(None, grant_type, params, request.headers, request.cookies),
-            params,
-            problem,
-            self._world.grants.code(params.get("code", "")),
-            self._world.grants.refresh_token(params.get("refresh_token", "")),
+    async def _read(self, request: web.Request, route: TokenRoute) -> _Asked:
+        world = self._world
+        form = TokenForm.read(route, request, await request.read(), world.settings)
+        token = world.grants.refresh_token(form.params.get("refresh_token", ""))
+        record = TokenRequest(
+            None, form.grant_type, form.params, request.headers, request.cookies
         )
+        refusal = form.refusal or self._unfit(token, form.client_id)
+        return _Asked(record, form, world.grants.code(form.code), token, refusal)
+
+    def _unfit(self, token: RefreshToken | None, client_id: str) -> Refusal | None:
+        """Why a refresh token that is good in itself is not looked at."""
+        if token is None:
+            return None
+        # RFC 6749 section 6; Billit: "trying to refresh an access token using
+        # another client will fail."
+        if token.grant.client_id != client_id:
+            return Refusal("invalid_refresh_token", "another client's refresh token")
+        if self._world.grants.too_early(token):
+            return Refusal("too_early", "Rate limit exceeded: access_token not expired")
+        return None
 
     async def _answer(self, request: web.Request, asked: _Asked) -> web.StreamResponse:
         world, connection = self._world, Connection(request)
@@ -125,7 +151,7 @@ class TokenEndpoint:
     def _present(self, asked: _Asked, connection: Connection) -> _Presented | None:
         """Name this presentation of a refresh token, and enter it in the ledger."""
         ledger, token = self._world.ledger, asked.token
-        if token is None or self._refusal(asked) is not None:
+        if token is None or asked.refusal is not None:
             return None
         company, was_spent = token.grant.company, token.spent_at is not None
         name, doubt = self._world.grants.present(token)
@@ -187,66 +213,65 @@ class TokenEndpoint:
         if not excused:
             token.doubt = token.doubt or GONE
 
-    def _refusal(self, asked: _Asked) -> _Outcome | None:
-        """The answer to a request that is not *asked* by the client it should be."""
-        if asked.problem is not None:
-            return _refused("invalid_request", asked.problem)
-        client_id = asked.params["client_id"]
-        secret = self._world.settings.client(client_id)
-        if secret is None or not compare_digest(
-            secret.encode(errors="surrogatepass"),
-            asked.params["client_secret"].encode(errors="surrogatepass"),
-        ):
-            return _refused("invalid_client", "unknown client or wrong secret", 401)
-        # "Trying to refresh an access token using another client will fail."
-        if asked.token is not None and asked.token.grant.client_id != client_id:
-            return _refused("invalid_grant", "another client's refresh token")
-        return None
-
     def _do(self, asked: _Asked, named: Presentation | None) -> _Outcome:
         """What the document says, without any fault."""
-        if refusal := self._refusal(asked):
-            return refusal
-        if asked.params["grant_type"] == "authorization_code":
-            return self._exchange(asked.code, asked.params)
+        if asked.refusal is not None:
+            return self._refused(asked.refusal)
+        if asked.form.grant_type == "authorization_code":
+            return self._exchange(asked.code, asked.form)
         return self._refresh(asked.token, named)
 
-    def _exchange(self, code: Code | None, params: Mapping[str, Any]) -> _Outcome:
+    def _exchange(self, code: Code | None, form: TokenForm) -> _Outcome:
         """Redeem a code: once, in time, by its client, for its redirect URI."""
-        bound = (params["client_id"], params["redirect_uri"])
-        if code is None or bound != (code.client_id, code.redirect_uri):
-            return _refused("invalid_grant", "unknown code, client or redirect_uri")
+        if (
+            code is None
+            or form.client_id != code.client_id
+            # Where the document lists it: that it is there has been checked.
+            or form.params.get("redirect_uri", code.redirect_uri) != code.redirect_uri
+        ):
+            return self._no("invalid_code", "unknown code, client or redirect_uri")
+        if not proves(code, form.params.get("code_verifier")):
+            return self._no("invalid_code", "the code_verifier is not the challenge's")
         had_ended = code.grant is None or code.grant.ended_by is not None
         pair = self._world.grants.redeem(code)
         if pair is None:
             if not had_ended:
                 self._world.ledger.grant_lost(code.company, "code_reuse")
-            return _refused("invalid_grant", "the code is used or expired")
+            return self._no("invalid_code", "the code is used or expired")
         self._world.ledger.exchanged(code.company)
-        return self._paid(pair)
+        return self._paid("authorization_code", pair)
 
     def _refresh(
         self, token: RefreshToken | None, named: Presentation | None
     ) -> _Outcome:
         """Rotate, by the name that was given to this presentation."""
         if token is None:
-            return _refused("invalid_grant", "unknown refresh token")
+            return self._no("invalid_refresh_token", "unknown refresh token")
         grants, ledger, grant = self._world.grants, self._world.ledger, token.grant
         if named == "replay" and grants.in_window(token):
-            return self._paid(grants.replay(token))
+            return self._paid("refresh_token", grants.replay(token))
         if token.spent_at is not None:
             cause = "last_resort" if named == "last_resort" else "reuse"
             if self._world.settings.reuse_revokes and grants.end(grant, cause):
                 ledger.grant_lost(grant.company, cause)
-            return _refused("invalid_grant", "the refresh token is spent")
+            return self._no("invalid_refresh_token", "the refresh token is spent")
         if grant.ended_by is not None:
-            return _refused("invalid_grant", "the grant is revoked")
+            return self._no("invalid_refresh_token", "the grant is revoked")
+        if grants.lapsed(token):
+            return self._no("invalid_refresh_token", "the refresh token is expired")
         ledger.refreshed(grant.company)
-        return self._paid(grants.spend(token))
+        return self._paid("refresh_token", grants.spend(token))
 
-    def _paid(self, pair: Pair) -> _Outcome:
-        content = token_response(pair.access_token, pair.refresh_token, pair.expires_in)
-        return _Outcome(Answer.of(content), pair)
+    def _paid(self, grant_type: str, pair: Pair) -> _Outcome:
+        world = self._world
+        paid = Paid(grant_type, pair, world.clock(), world.settings)
+        return _Outcome(Answer.of(world.twin.token_response(paid)), pair)
+
+    def _no(self, kind: RefusalKind, why: str) -> _Outcome:
+        return self._refused(Refusal(kind, why))
+
+    def _refused(self, refusal: Refusal) -> _Outcome:
+        return _Outcome(self._world.twin.token_error(refusal))
 
 
 def _cause(fault: Fault, presented: _Presented | None) -> str:
@@ -264,45 +289,3 @@ def _doubt(asked: _Asked, connection: Connection, cause: str) -> None:
     """
     if cause and asked.token is not None and connection in asked.token.presented_on:
         asked.token.doubt = cause
-
-
-def _parameters(request: web.Request, body: bytes) -> tuple[dict[str, Any], str | None]:
-    """The parameters of a token request, and the first thing that is wrong with it."""
-    try:
-        params = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return {}, "the body is not JSON, or names a parameter twice"
-    if not isinstance(params, dict):
-        return {}, "the body is not a JSON object"
-    texts = {name: each for name, each in params.items() if isinstance(each, str)}
-    return texts, _problem(request, params, texts)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 6749 section 3.2: no parameter more than once."""
-    if len(dict(pairs)) != len(pairs):
-        message = "a name is given twice"
-        raise ValueError(message)
-    return dict(pairs)
-
-
-def _problem(
-    request: web.Request, params: Mapping[str, Any], texts: Mapping[str, str]
-) -> str | None:
-    if request.content_type != JSON:
-        return "the body type has to be application/json"
-    # how-do-i-get-started-with-oauth.md, PROVIDERS 2.3
-    if "Authorization" in request.headers:
-        return "the request must not carry an Authorization header"
-    if request.query_string:
-        return "parameters belong in the body"
-    if len(texts) != len(params):
-        return "a parameter is not a text"
-    expected = TOKEN_PARAMETERS.get(texts.get("grant_type", ""))
-    if expected is None:
-        return "grant_type has to be authorization_code or refresh_token"
-    if missing := sorted(expected - set(texts)):
-        return f"missing parameters: {', '.join(missing)}"
-    if unknown := sorted(set(texts) - expected):
-        return f"unknown parameters: {', '.join(unknown)}"
-    return None
