@@ -17,7 +17,7 @@ from everbearer.transport._expiry_signal import ABSENT
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-__all__ = ["document", "settle", "take"]
+__all__ = ["document", "parsed", "settle", "take"]
 
 LONGEST: Final = 64 * 1024
 """Bytes; an error body that is larger is nobody's error code."""
@@ -35,10 +35,21 @@ async def document(response: ClientResponse) -> object:
     """The JSON in *response*'s body, or ABSENT; the body stays readable."""
     if not _JSON.match(response.content_type.lower()):
         return ABSENT
-    body = await take(response)
-    if not body:
+    return parsed(
+        response.content_type,
+        await take(response),
+        response.headers.get("Content-Encoding", ""),
+    )
+
+
+def parsed(content_type: str, body: bytes | None, encoding: str) -> object:
+    """The JSON in *body*, or ABSENT if it is declared as something else, or too large.
+
+    *content_type* comes without parameters.
+    """
+    if not body or len(body) > LONGEST or not _JSON.match(content_type.lower()):
         return ABSENT
-    return _parsed(body, response.headers.get("Content-Encoding", ""))
+    return _parsed(body, encoding)
 
 
 async def take(

@@ -15,6 +15,7 @@ from everbearer.transport._callers import (
     middlewares_of,
     session_beside,
 )
+from everbearer.transport._foreign import is_rejection
 from everbearer.transport._middleware import AccountMiddleware
 
 if TYPE_CHECKING:
@@ -371,6 +372,24 @@ class AccountSession:
             TemporarilyUnavailable: Not now; the grant is intact.
         """
         return await self._account.refresh(rejected=rejected)
+
+    def is_rejection(
+        self, status: int, headers: Mapping[str, str], body: bytes
+    ) -> bool:
+        """Whether an API answer says, in the provider's way, that the token is no good.
+
+        If so call `refresh` with the rejected token.  A 401 alone may mean something
+        else.  Whether the call may be sent again is another question: a 401 proves
+        that it was not carried out (RFC 9110 section 15.5.2), other statuses do not.
+
+        Args:
+            status: Of the answer.
+
+            headers: Of the answer, names in any letter case.
+
+            body: Of the answer, at status 400 and above; ``b""`` may do below.
+        """
+        return is_rejection(self._provider.expiry_signals, status, headers, body)
 
     async def status(self) -> AccountStatus:
         """What is known of the account, without secrets and without a refresh."""
