@@ -241,6 +241,8 @@ class TokenEndpoint:
             return _refused("invalid_grant", "the refresh token is spent")
         if grant.ended_by is not None:
             return _refused("invalid_grant", "the grant is revoked")
+        if grants.lapsed(token):
+            return _refused("invalid_grant", "the refresh token has expired")
         ledger.refreshed(grant.company)
         return self._paid(grants.spend(token))
 

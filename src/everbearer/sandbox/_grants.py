@@ -56,11 +56,14 @@ class Grant:
         expired_up_to: Access tokens up to this generation were declared expired.
 
         invalid_up_to: And up to this one, unknown.
+
+        asked_at: When its tokens were last asked for.
     """
 
     id: int
     company: str
     client_id: str
+    asked_at: float = 0.0
     generation: int = 0
     ended_by: str | None = None
     expired_up_to: int = -1
@@ -244,6 +247,11 @@ class Grants:
         token.successor = self._mint(grant)
         return token.successor
 
+    def lapsed(self, token: RefreshToken) -> bool:
+        """Whether the grant of *token* has been left alone for too long."""
+        idle = self._settings.refresh_idle_lifetime
+        return idle is not None and self._clock() >= token.grant.asked_at + idle
+
     def in_window(self, token: RefreshToken) -> bool:
         """Whether a spent *token* is still answered."""
         pair, spent_at = token.successor, token.spent_at
@@ -308,6 +316,7 @@ class Grants:
 
     def _mint(self, grant: Grant, keep: RefreshToken | None = None) -> Pair:
         lifetime = self._settings.access_lifetime
+        grant.asked_at = self._clock()
         access = AccessToken(
             f"access-{secrets.token_urlsafe(32)}",
             grant,

@@ -6,7 +6,15 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import Attribute, asdict, define, field, fields, setters
-from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of
+from attrs.validators import (
+    and_,
+    deep_iterable,
+    deep_mapping,
+    ge,
+    in_,
+    instance_of,
+    optional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +37,7 @@ def _finite(_: object, attribute: Attribute[float], value: float) -> None:
 # Any: the stubs of attrs cannot say "a number, and at least 0".
 _NUMBER: Any = and_(instance_of((int, float)), _finite)
 _SECONDS: Any = and_(_NUMBER, ge(0))
+_MAYBE_SECONDS: Any = optional(_SECONDS)
 _COUNT: Any = and_(instance_of(int), ge(0))
 _TEXT: Any = instance_of(str)
 _FLAG: Any = instance_of(bool)
@@ -56,6 +65,9 @@ class Settings:
         access_lifetime: Seconds an access token lives; also ``expires_in``.
 
         code_lifetime: Seconds an authorization code lives.
+
+        refresh_idle_lifetime: Seconds a refresh token lives from the last time that
+            its grant was given tokens; None: for ever.
 
         rotation: Of refresh tokens.
 
@@ -93,6 +105,7 @@ class Settings:
     default_company: str = field(default="Acme", validator=_TEXT)
     access_lifetime: float = field(default=3600.0, validator=_NUMBER)
     code_lifetime: float = field(default=600.0, validator=_SECONDS)
+    refresh_idle_lifetime: float | None = field(default=None, validator=_MAYBE_SECONDS)
     rotation: Rotation = field(
         default="every_use", validator=in_(("every_use", "sometimes", "never"))
     )
