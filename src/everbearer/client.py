@@ -13,25 +13,22 @@ from everbearer._clock import SystemClock
 from everbearer.authorization import Authorization
 from everbearer.errors import ConfigurationError
 from everbearer.events import Hooks
-from everbearer.providers import Registration
-from everbearer.refresh import Refresher, Timing
+from everbearer.providers import registrations_by_name
+from everbearer.refresh import Refresher, Timing, age_of
 from everbearer.stores import NewGrant, open_store
 from everbearer.token_endpoint import Revocation, TokenEndpoint
 from everbearer.tokens import AccountKey, Token, account_key, status_of
 from everbearer.transport import AccountSession, ApiBase, Connections
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-        Iterable,
-        Mapping,
-    )
+    from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
     import aiohttp
 
     from everbearer._clock import Clock
     from everbearer.events import Hook
+    from everbearer.providers import Registration
     from everbearer.stores import Keyring, TokenStore
     from everbearer.tokens import AccountStatus, TokenRecord
 
@@ -80,7 +77,7 @@ class Client:
         _clock: Clock | None = None,
     ) -> None:
         self._opened = False  # First: __del__ runs even if this raises.
-        self._registrations = _by_name(registrations)
+        self._registrations = registrations_by_name(registrations)
         self._bases = {
             name: ApiBase(registration.provider.base.api)
             for name, registration in self._registrations.items()
@@ -335,6 +332,26 @@ class Client:
             extra={"provider": provider, "account": account},
         )
 
+    async def keep(self, *, concurrency: int = 16) -> None:
+        """Refresh what would end by being left alone, until the Client is closed.
+
+        That is the accounts of providers with a `refresh_idle_lifetime`, when two
+        thirds of it have passed since their last refresh.  Give it a task of its own:
+        it returns when the Client closes, and may be cancelled at any time; refreshes
+        under way go on, and `aclose` waits for them.  Any number of keepers may run, in
+        any process: each refresh still happens once.  Where the store fails, it goes
+        on when the store answers again.
+
+        Args:
+            concurrency: How many accounts of a registration are refreshed at once.
+
+        Raises:
+            ConfigurationError: The Client is closed, or *concurrency* is below 1.
+
+            StoreError: The store cannot be opened.
+        """
+        await self._refresher.keep(concurrency)
+
     # ---- within
 
     def _registration(self, name: str) -> Registration:
@@ -368,6 +385,7 @@ class Client:
                 registration.client_id,
                 registration.token_origin,
                 if_absent=if_absent,
+                age=age_of(registration.provider, token, self._clock.wall()),
             ),
         )
         account = self._refresher.account(key)
@@ -376,21 +394,3 @@ class Client:
             account.forget()
         account.adopt(record)
         return record
-
-
-def _by_name(registrations: Iterable[Registration]) -> Mapping[str, Registration]:
-    named: dict[str, Registration] = {}
-    for registration in registrations:
-        if not isinstance(registration, Registration):
-            raise ConfigurationError(
-                "Client takes Registrations: Registration(BILLIT, client_id=..., ...)"
-            )
-        if registration.name in named:
-            raise ConfigurationError(
-                f"two registrations are named {registration.name!r}: give one of them "
-                "another name, Registration(..., name=...)"
-            )
-        named[registration.name] = registration
-    if not named:
-        raise ConfigurationError("Client needs at least one Registration")
-    return named

@@ -15,7 +15,7 @@ from everbearer.providers._description import (
     Verdict,
     check_base_url,
 )
-from everbearer.providers._registration import Registration
+from everbearer.providers._registration import Registration, registrations_by_name
 from everbearer.providers._standard import standard_provider
 from everbearer.providers.billit import BILLIT
 
@@ -35,5 +35,6 @@ __all__ = [
     "TokenVerdict",
     "Verdict",
     "check_base_url",
+    "registrations_by_name",
     "standard_provider",
 ]

@@ -14,9 +14,9 @@ from everbearer.errors import ConfigurationError
 from everbearer.providers._description import Provider, check_base_url, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Registration"]
+__all__ = ["Registration", "registrations_by_name"]
 
 
 def _tuple(scopes: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -149,3 +149,28 @@ class Registration:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Registration is not pickled, it holds a secret")
+
+
+def registrations_by_name(
+    registrations: Iterable[Registration],
+) -> Mapping[str, Registration]:
+    """*registrations* by their names.
+
+    Raises:
+        ConfigurationError: Two have one name, one is none, or there are none.
+    """
+    named: dict[str, Registration] = {}
+    for registration in registrations:
+        if not isinstance(registration, Registration):
+            raise ConfigurationError(
+                "Client takes Registrations: Registration(BILLIT, client_id=..., ...)"
+            )
+        if registration.name in named:
+            raise ConfigurationError(
+                f"two registrations are named {registration.name!r}: give one of them "
+                "another name, Registration(..., name=...)"
+            )
+        named[registration.name] = registration
+    if not named:
+        raise ConfigurationError("Client needs at least one Registration")
+    return named

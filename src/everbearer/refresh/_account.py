@@ -84,7 +84,7 @@ class AccountTokens:
         if held is None or not self._good_for(held, margin):
             return None
         now = self._elapsed()
-        if now >= max(held.fresh_until, self._quiet_until) and not self._put_off():
+        if now >= max(held.fresh_until, self._quiet_until) and not self.put_off():
             self.launch()
         return held.access_token
 
@@ -95,7 +95,7 @@ class AccountTokens:
             and self._elapsed() + min(margin, held.half_life) < held.usable_until
         )
 
-    def _put_off(self) -> bool:
+    def put_off(self) -> bool:
         """Where the old token dies at refresh, a body under way would die with it."""
         return bool(self._one_shots) and self.registration.provider.old_access_dies
 
@@ -366,15 +366,26 @@ class AccountTokens:
         else:
             store = await self.refresher.open_store()
             record = await store.load(self.key)
-            unwanted = record.token.access_token if record else None
-            flight = self.launch(unwanted=unwanted)
-            landing = await flight.landed()
-            if landing.error is None and landing.access_token == unwanted:
-                # That one was under way for another reason.
-                landing = await self.launch(unwanted=unwanted).landed()
-            if landing.error is not None:
-                raise landing.error.copy()
+            await self.replace(record.token.access_token if record else None)
         return await self.status()
+
+    async def replace(self, unwanted: str | None) -> bool:
+        """Replace the access token *unwanted*, if it is still the stored one.
+
+        Returns:
+            Whether another one is stored now.
+
+        Raises:
+            EverbearerError: As the flight ended.
+        """
+        joined = self._flight
+        landing = await self.launch(unwanted=unwanted).landed()
+        if joined and landing.error is None and landing.access_token == unwanted:
+            # That one was under way for another reason.
+            landing = await self.launch(unwanted=unwanted).landed()
+        if landing.error is not None:
+            raise landing.error.copy()
+        return landing.access_token != unwanted
 
     async def status(self) -> AccountStatus:
         """What is stored of the account, without secrets."""
