@@ -5,7 +5,8 @@
   ``sandbox``, a ``registration`` with it, and an empty working directory.  What else a
   page needs and a reader does not is in an ``invisible-code-block`` comment.
 * ``output`` blocks are what the block above them prints; ``...`` stands for anything.
-* ``toml`` blocks are configuration files of ``everbearer sync``, kept as sync.toml.
+* ``toml`` blocks are configuration files of ``everbearer sync``, kept as sync.toml, or
+  with ``registrations`` of ``everbearer keep``, kept as keep.toml.
 * ``sh`` blocks are not run, but what they ask of ``everbearer`` and ``make`` exists.
 """
 
@@ -21,6 +22,7 @@ import os
 import re
 import shlex
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,9 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from everbearer import Registration
 from everbearer.cli._main import command
+from everbearer.cli._registration_config import read_config
 from everbearer.cli._sync_config import SyncConfig
+from everbearer.cli.keep import KeepConfig
 from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
 
@@ -102,15 +106,23 @@ def compare_output(example: Example) -> None:
 
 
 def read_configuration(example: Example) -> None:
-    """Read the file as ``everbearer sync`` would, and make its registration."""
-    path = Path("sync.toml")
+    """Read the file as its command would, and make its registrations."""
+    keeps = "registrations" in tomllib.loads(example.parsed)
+    path = Path("keep.toml" if keeps else "sync.toml")
     path.write_text(example.parsed, "utf-8")
-    config = SyncConfig.read(path)
-    os.environ[config.client_secret_env] = "not a secret"
+    if keeps:
+        kept = read_config(path, KeepConfig)
+        secrets = [each.client_secret_env for each in kept.registrations.values()]
+        make = kept.to_keep
+    else:
+        config = SyncConfig.read(path)
+        secrets, make = [config.client_secret_env], config.registration
+    os.environ.update(dict.fromkeys(secrets, "not a secret"))
     try:
-        config.registration()
+        make()
     finally:
-        del os.environ[config.client_secret_env]
+        for name in secrets:
+            del os.environ[name]
 
 
 def check_commands(example: Example) -> None:

@@ -57,6 +57,12 @@ def quoted(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
+def idle(provider: Provider) -> str:
+    """After how long a refresh token ends that nobody uses."""
+    lifetime = provider.refresh_idle_lifetime
+    return "not known to" if lifetime is None else f"after {lifetime:g} s"
+
+
 FACTS: dict[str, Callable[[Provider], str]] = {
     "API": hosts,
     "connect link": lambda p: f"`{p.authorize.path}`",
@@ -67,6 +73,7 @@ FACTS: dict[str, Callable[[Provider], str]] = {
     "scopes": lambda p: quoted(p.scopes),
     "PKCE": lambda p: p.pkce or "none",
     "refresh tokens rotate": lambda p: p.rotation.replace("_", " "),
+    "refresh tokens idle out": idle,
     "replay window": lambda p: f"{p.replay_window:g} s",
     "leeway": lambda p: f"{p.leeway:g} s",
     "revoke call": lambda p: f"`{p.revoke.path}`" if p.revoke else "none",

@@ -14,7 +14,7 @@ from everbearer.authorization import Authorization
 from everbearer.errors import ConfigurationError, EverbearerError
 from everbearer.events import Hooks
 from everbearer.providers import by_name, named
-from everbearer.refresh import Refresher, Timing
+from everbearer.refresh import Refresher, Timing, age_of
 from everbearer.stores import NewGrant, open_store
 from everbearer.token_endpoint import (
     Revocation,
@@ -25,10 +25,7 @@ from everbearer.tokens import AccountKey, Token, account_key, status_of
 from everbearer.transport import AccountSession, ApiBase, Connections
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-        Iterable,
-    )
+    from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
     import aiohttp
@@ -355,6 +352,26 @@ class Client:
             return
         _log.debug("revoked: %s", outcome.kind, extra=extra)
 
+    async def keep(self, *, concurrency: int = 16) -> None:
+        """Refresh what would end by being left alone, until the Client is closed.
+
+        That is the accounts of providers with a `refresh_idle_lifetime`, when two
+        thirds of it have passed since their last refresh.  Give it a task of its own:
+        it returns when the Client closes, and may be cancelled at any time; refreshes
+        under way go on, and `aclose` waits for them.  Any number of keepers may run, in
+        any process: each refresh still happens once.  Where the store fails, it goes
+        on when the store answers again.
+
+        Args:
+            concurrency: How many accounts of a registration are refreshed at once.
+
+        Raises:
+            ConfigurationError: The Client is closed, or *concurrency* is below 1.
+
+            StoreError: The store cannot be opened.
+        """
+        await self._refresher.keep(concurrency)
+
     # ---- within
 
     def _key(self, provider: str, account: str) -> AccountKey:
@@ -379,6 +396,7 @@ class Client:
                 registration.client_id,
                 registration.token_origin,
                 if_absent=if_absent,
+                age=age_of(registration.provider, token, self._clock.wall()),
             ),
         )
         account = self._refresher.account(key)

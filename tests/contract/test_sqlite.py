@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import sqlite3
@@ -14,7 +15,13 @@ import pytest
 import pytest_asyncio
 
 from everbearer.errors import ConfigurationError, StoreError
-from everbearer.stores import Keyring, Replacement, SqliteStore, _sqlite_schema
+from everbearer.stores import (
+    Due,
+    Keyring,
+    Replacement,
+    SqliteStore,
+    _sqlite_schema,
+)
 from everbearer.tokens import AccountKey
 
 pytestmark = pytest.mark.asyncio
@@ -241,6 +248,70 @@ async def test_what_a_newer_release_added_is_kept(path, store, make):
     assert raw(path, "SELECT newer FROM everbearer_records") == [("kept",)]
     assert b'"newer":[1]' in _unsealed(path, keyring, make.key)
     assert (await store.load(make.key)).token.refresh_token == "r1"
+
+
+def schema_of(path):
+    [(number,)] = raw(path, "SELECT value FROM everbearer_meta WHERE name = 'schema'")
+    return number
+
+
+async def test_a_file_of_the_release_before(path, store, make, clock):
+    """Schema 1 had no index: it is made at open, and what was stored is found by it."""
+    record = await store.put(make.key, make.grant())
+    await store.aclose()
+    raw(path, "DROP INDEX everbearer_records_due")
+    raw(path, "UPDATE everbearer_meta SET value = '1' WHERE name = 'schema'")
+    for _ in range(2):
+        await store.open()
+        assert await store.due("billit", clock.now, 9) == (Due(clock.now, "acme"),)
+        assert await store.load(make.key) == record
+        assert schema_of(path) == "2"
+        await store.aclose()
+
+
+async def test_the_release_before_can_read_and_write_this_schema(path, store, make):
+    """A pool is upgraded one process at a time: nothing here asks for a newer one."""
+    await store.put(make.key, make.grant())
+    asked = "SELECT value FROM everbearer_meta WHERE name = 'min_reader'"
+    assert raw(path, asked) == [("1",)]
+    # As that release writes, which knows of no index.
+    raw(path, "UPDATE everbearer_records SET minted_at = minted_at + 5")
+    record = await store.load(make.key)
+    assert await store.due("billit", math.inf, 9) == (Due(record.minted_at, "acme"),)
+
+
+async def test_the_number_of_a_newer_schema_stays(path, store):
+    """Who opens a newer release's file does not claim that it is older."""
+    await store.aclose()
+    raw(path, "UPDATE everbearer_meta SET value = '10' WHERE name = 'schema'")
+    await store.open()
+    assert schema_of(path) == "10"
+
+
+async def test_due_reads_an_index_and_nothing_else(path, store, make):
+    """Of fifty thousand accounts only those are looked at that are due."""
+    await store.put(make.key, make.grant())
+    asked = {
+        "provider": "billit",
+        "before": 0,
+        "minted_at": 0,
+        "account": "",
+        "size": 9,
+    }
+    with closing(sqlite3.connect(path)) as connection:
+        statement = f"EXPLAIN QUERY PLAN {_sqlite_schema.SQL['due']}"
+        plan = [row[-1] for row in connection.execute(statement, asked)]
+    assert len(plan) == 1, plan  # No sorting either.
+    assert "SEARCH" in plan[0]
+    assert "COVERING INDEX everbearer_records_due (provider=? AND standing=?" in plan[0]
+    assert "minted_at" in plan[0]
+
+
+async def test_due_is_not_held_up_by_a_damaged_record(path, store, make, clock):
+    """One account that cannot be opened does not keep the others from being kept."""
+    await store.put(make.key, make.grant())
+    raw(path, "UPDATE everbearer_records SET sealed = x'00'")
+    assert await store.due("billit", clock.now, 9) == (Due(clock.now, "acme"),)
 
 
 def _reseal(path, keyring, key, plain):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from everbearer.cli.demo import demo
+from everbearer.cli.keep import keep
 from everbearer.cli.key import key
 from everbearer.cli.sandbox import sandbox
 from everbearer.cli.sync import sync
@@ -18,5 +19,5 @@ def command() -> None:
     """Call OAuth-protected invoicing APIs without ever seeing a token expire."""
 
 
-for verb in (demo, key, sandbox, sync):
+for verb in (demo, keep, key, sandbox, sync):
     command.add_command(verb)

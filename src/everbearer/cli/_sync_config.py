@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import cattrs
 from attrs import field, frozen
 
-from everbearer import ConfigurationError, Registration, Timing
-from everbearer import providers as known_providers
-from everbearer.providers import Provider
+from everbearer import Timing
+from everbearer.cli._registration_config import RegistrationConfig, read_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from everbearer import Registration
+
 __all__ = ["SyncConfig"]
-
-
-def _structure(members: dict[str, Any]) -> SyncConfig:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    return converter.structure(members, SyncConfig)
 
 
 @frozen
@@ -70,31 +63,14 @@ class SyncConfig:
         Raises:
             ConfigurationError: It cannot be read; the message says what is wrong.
         """
-        try:
-            members = tomllib.loads(path.read_text("utf-8"))
-            config = _structure(members)
-        except (OSError, ValueError, cattrs.BaseValidationError) as error:
-            lines = (
-                "; ".join(cattrs.transform_error(error))
-                if isinstance(error, cattrs.BaseValidationError)
-                else str(error)
-            )
-            raise ConfigurationError(f"{path.name}: {lines}") from None
-        assert isinstance(config, cls)  # noqa: S101 - narrows for the type checker
-        return config
+        return read_config(path, cls)
 
     def registration(self) -> Registration:
         """The registration that the file describes."""
-        provider = getattr(known_providers, self.provider.upper(), None)
-        if not isinstance(provider, Provider):
-            raise ConfigurationError(f"no provider is called {self.provider!r}")
-        provider = provider.in_environment(self.environment)
-        if self.hosts:
-            provider = provider.with_hosts(**self.hosts)
-        secret = os.environ.get(self.client_secret_env)
-        if not secret:
-            raise ConfigurationError(
-                f"the environment variable {self.client_secret_env} is not set; it "
-                "holds the client secret"
-            )
-        return Registration(provider, self.client_id, secret)
+        return RegistrationConfig(
+            self.client_id,
+            self.client_secret_env,
+            self.provider,
+            self.environment,
+            self.hosts,
+        ).registration()

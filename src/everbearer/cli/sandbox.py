@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import suppress
 
 import click
 
+from everbearer.cli._stop import asked_to_stop
 from everbearer.sandbox import PROVIDERS, Sandbox
 
 __all__ = ["sandbox"]
@@ -54,13 +53,4 @@ async def _serve(
         click.echo(f"client id      {running.settings.client_id}")
         click.echo(f"client secret  {running.settings.client_secret}")
         click.echo("press Ctrl+C to stop")
-        await _asked_to_stop()
-
-
-async def _asked_to_stop() -> None:
-    """Wait for Ctrl+C, or for what a service manager sends."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows: Ctrl+C ends the program.
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+        await asked_to_stop()

@@ -6,11 +6,12 @@ code reads is deleted.
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
-from attrs import evolve, field, frozen
+from attrs import Attribute, evolve, field, frozen
 from yarl import URL
 
 from everbearer.errors import ConfigurationError
@@ -247,6 +248,15 @@ class IdentityHeader:
     name: str
 
 
+def _lasting(_: object, attribute: Attribute[float | None], value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(
+            f"Provider.{attribute.name} is {value!r}: give seconds above 0, or None"
+        )
+
+
 @frozen
 class Provider:
     """An authorization server and its API, described.
@@ -274,6 +284,14 @@ class Provider:
             when the answer to its first use was lost; 0 for none.
 
         old_access_dies: Whether a refresh ends the previous access token at once.
+
+        refresh_idle_lifetime: Seconds after which a refresh token ends unless a token
+            request is made; each one begins them anew.  None where it does not end by
+            being left alone, or where that is not known.  The keeper goes by it.
+
+        refresh_idle_lifetime: Seconds after which a refresh token ends unless a token
+            request is made; each one begins them anew.  None where it does not end by
+            being left alone, or where that is not known.  The keeper goes by it.
 
         minimum_age: Seconds before which an access token cannot be replaced.
 
@@ -303,6 +321,7 @@ class Provider:
     rotation: Literal["never", "every_use", "sometimes"] = "every_use"
     replay_window: float = 0.0
     old_access_dies: bool = False
+    refresh_idle_lifetime: float | None = field(default=None, validator=_lasting)
     minimum_age: float = 0.0
     leeway: float = 60.0
     expiry_signals: tuple[ExpirySignal, ...] = ()

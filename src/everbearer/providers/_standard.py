@@ -80,6 +80,7 @@ def standard_provider(
     rotation: Literal["never", "every_use", "sometimes"] = "every_use",
     replay_window: float = 0.0,
     old_access_dies: bool = False,
+    refresh_idle_lifetime: float | None = None,
     minimum_age: float = 0.0,
     leeway: float = 60.0,
     default_lifetime: float | None = None,
@@ -113,6 +114,9 @@ def standard_provider(
         replay_window: Seconds for which a spent refresh token is still taken.
 
         old_access_dies: Whether a refresh ends the previous access token at once.
+
+        refresh_idle_lifetime: Seconds after which a refresh token that nobody uses
+            ends; the keeper goes by it.
 
         minimum_age: Seconds before which a token cannot be refreshed.
 
@@ -199,6 +203,7 @@ def standard_provider(
         rotation=rotation,
         replay_window=replay_window,
         old_access_dies=old_access_dies,
+        refresh_idle_lifetime=refresh_idle_lifetime,
         minimum_age=minimum_age,
         leeway=leeway,
         expiry_signals=STANDARD_EXPIRY_SIGNALS + ((BARE_401,) if bare_401 else ()),

@@ -3,5 +3,6 @@
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._refresher import Refresher
 from everbearer.refresh._timing import Timing
+from everbearer.refresh.keeper import age_of
 
-__all__ = ["AccountTokens", "Refresher", "Timing"]
+__all__ = ["AccountTokens", "Refresher", "Timing", "age_of"]

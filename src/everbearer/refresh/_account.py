@@ -76,7 +76,7 @@ class AccountTokens:
         if held is None or not self._good_for(held, margin):
             return None
         now = self._elapsed()
-        if now >= max(held.fresh_until, self._quiet_until) and not self._put_off():
+        if now >= max(held.fresh_until, self._quiet_until) and not self.put_off():
             self.launch()
         return held.access_token
 
@@ -87,7 +87,7 @@ class AccountTokens:
             and self._elapsed() + min(margin, held.half_life) < held.usable_until
         )
 
-    def _put_off(self) -> bool:
+    def put_off(self) -> bool:
         """Where the old token dies at refresh, a body under way would die with it."""
         return bool(self._one_shots) and self.registration.provider.old_access_dies
 
@@ -374,25 +374,36 @@ class AccountTokens:
             await self.replacement_for(rejected)
         else:
             store = await self.refresher.open_store()
-            record = await store.load(self.key)
-            unwanted = record.token.access_token if record else None
-            quiet = _QUIET
-            # The first one may be under way for another reason.
-            for _ in range(2):
-                landing = await self.launch(unwanted=unwanted).landed()
-                if landing.error is not None:
-                    raise landing.error.copy()
-                quiet = max(quiet, landing.quiet)
-                latest = await store.load(self.key)
-                # Not the access token: some providers send the same one again.
-                if record is None or latest is None or latest.version > record.version:
-                    return status_of(self.key, latest)
-            raise TemporarilyUnavailable(
-                *self.key,
-                "the token could not be replaced and lives on",
-                retry_after=quiet,
-            )
+            pause = await self.replace(await store.load(self.key))
+            if pause is not None:
+                raise TemporarilyUnavailable(
+                    *self.key,
+                    "the token could not be replaced and lives on",
+                    retry_after=pause,
+                )
         return await self.status()
+
+    async def replace(self, record: TokenRecord | None) -> float | None:
+        """Replace the access token of *record*, if that is still what is stored.
+
+        Returns:
+            None if another one is stored now; else the seconds until a try may succeed.
+
+        Raises what `access_token` raises.
+        """
+        store = await self.refresher.open_store()
+        unwanted, quiet = record.token.access_token if record else None, _QUIET
+        # The first one may be under way for another reason.
+        for _ in range(2):
+            landing = await self.launch(unwanted=unwanted).landed()
+            if landing.error is not None:
+                raise landing.error.copy()
+            latest = await store.load(self.key)
+            # Not the access token: some providers send the same one again.
+            if record is None or latest is None or latest.version > record.version:
+                return None
+            quiet = max(quiet, landing.quiet)
+        return quiet
 
     async def status(self) -> AccountStatus:
         """What is stored of the account, without secrets."""

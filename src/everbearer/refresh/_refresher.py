@@ -16,6 +16,7 @@ from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._circuit import Circuits
+from everbearer.refresh.keeper import keep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -61,6 +62,7 @@ class Refresher:
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._granted_at: dict[str, float] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
+        self._keeping: set[asyncio.Event] = set()
         self._store_ahead = clock.wall() - clock.elapsed()
 
     def account(self, key: AccountKey) -> AccountTokens:
@@ -120,6 +122,17 @@ class Refresher:
         """From 0 to 1."""
         return random.random()  # noqa: S311 - spreads retries, guards nothing
 
+    # ---- the keeper
+
+    async def keep(self, concurrency: int) -> None:
+        """See `Client.keep`."""
+        stop = asyncio.Event()
+        self._keeping.add(stop)
+        try:
+            await keep(self, concurrency, stop)
+        finally:
+            self._keeping.discard(stop)
+
     # ---- the end
 
     async def aclose(self, within: float | None = None) -> None:
@@ -128,6 +141,8 @@ class Refresher:
         What is given up keeps its intent in the store, so that the next process
         treats it as unfinished.
         """
+        for stop in self._keeping:
+            stop.set()
         bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
         started = self.clock.elapsed()
         while self._tasks and (left := bound - (self.clock.elapsed() - started)) > 0:

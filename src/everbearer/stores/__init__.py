@@ -1,7 +1,12 @@
 """WHERE records live: one protocol, and a back end for each kind of place."""
 
 from everbearer.stores._open import open_store
-from everbearer.stores._protocol import TakenAuthorization, TokenStore
+from everbearer.stores._protocol import (
+    BEGINNING,
+    Due,
+    TakenAuthorization,
+    TokenStore,
+)
 from everbearer.stores._transitions import (
     Acquired,
     Asked,
@@ -18,8 +23,10 @@ from everbearer.stores.memory import MemoryStore
 from everbearer.stores.sqlite import SqliteStore
 
 __all__ = [
+    "BEGINNING",
     "Acquired",
     "Asked",
+    "Due",
     "Keyring",
     "MemoryStore",
     "NewGrant",

@@ -12,7 +12,8 @@ A caller that is cancelled leaves neither a lock nor half a write behind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from attrs import frozen
 
@@ -31,7 +32,21 @@ if TYPE_CHECKING:
     )
     from everbearer.tokens import AccountKey, PendingAuthorization, TokenRecord
 
-__all__ = ["TakenAuthorization", "TokenStore"]
+__all__ = ["BEGINNING", "Due", "TakenAuthorization", "TokenStore"]
+
+
+class Due(NamedTuple):
+    """A connected account, and since when it has its token, by the store's clock.
+
+    They compare as `TokenStore.due` orders them.
+    """
+
+    minted_at: float
+    account: str
+
+
+BEGINNING: Final = Due(-math.inf, "")
+"""Before every account."""
 
 
 @frozen
@@ -108,6 +123,25 @@ class TokenStore(Protocol):
 
     def list(self, provider: str | None = None) -> AsyncIterator[TokenRecord]:
         """All records, by provider and account, of one *provider* or of all."""
+        ...
+
+    async def due(
+        self, provider: str, before: float, limit: int, after: Due = BEGINNING
+    ) -> tuple[Due, ...]:
+        """Connected accounts of *provider*, the one with the oldest token first.
+
+        Found by an index, and without opening what is sealed: a damaged record is no
+        obstacle to the others.
+
+        Args:
+            provider: Name of the registration.
+
+            before: Those whose token was issued then or earlier; ``math.inf`` for all.
+
+            limit: At most so many.
+
+            after: Only what comes after it, to go on from the last one of a page.
+        """
         ...
 
     async def changed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from everbearer.stores._protocol import Due
 from everbearer.stores._seal import TOKEN, open_sealed, seal
 from everbearer.stores._serialize import Stored, dump_record, dump_secret, parse_record
 from everbearer.stores._sqlite_schema import SQL
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import TokenRecord
 
-__all__ = ["parsed", "save", "select"]
+__all__ = ["due", "parsed", "save", "select"]
 
 
 def select(
@@ -48,3 +49,16 @@ def save(
         plain = dump_secret(after.token, found[0].unknown if found and same else {})
         sealed = seal(keyring, plain, TOKEN, after.key)
     connection.execute(SQL["save"], dump_record(after) | {"sealed": sealed})
+
+
+def due(
+    connection: sqlite3.Connection,
+    provider: str,
+    before: float,
+    limit: int,
+    after: Due,
+) -> tuple[Due, ...]:
+    """Accounts by the age of their token; see `TokenStore.due`."""
+    asked = {"provider": provider, "before": before, "size": limit}
+    found = connection.execute(SQL["due"], asked | after._asdict())
+    return tuple(Due(*row) for row in found)

@@ -21,8 +21,12 @@ SQL: Final = statements("sqlite")
 
 # The schema only ever grows: a release reads every schema whose `min_reader` is not
 # above its own number, and writes the columns that it knows.
-_SCHEMA: Final = 1
+#   1  the tables
+#   2  the index everbearer_records_due
+_SCHEMA: Final = 2
 _MIN_READER: Final = 1
+# Each makes what is missing: on a new file all, on an older release's the rest.
+_STEPS: Final = ("create_meta", "create_records", "create_pending", "create_due_index")
 
 # Half a lease: a renewal that waits for longer has lost it anyway.
 BUSY_SECONDS: Final = 5.0
@@ -105,11 +109,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> bool:
     with transaction(connection):
         if connection.execute(SQL["has_meta"]).fetchone()[0]:
             _check_reader(connection, path)
-        connection.execute(SQL["create_meta"])
-        connection.execute(SQL["create_records"])
-        connection.execute(SQL["create_pending"])
+        for step in _STEPS:
+            connection.execute(SQL[step])
         for name, value in (("schema", _SCHEMA), ("min_reader", _MIN_READER)):
             connection.execute(SQL["write_meta"], {"name": name, "value": str(value)})
+        connection.execute(SQL["raise_schema"], {"schema": _SCHEMA})
         return bool(connection.execute(SQL["has_sealed"]).fetchone()[0])
 
 

@@ -158,6 +158,8 @@ class NewGrant:
 
         if_absent: A stored grant wins, unless it needs authorization and the offered
             refresh token is none that was ever stored for the account.
+
+        age: Seconds since the token was issued, as far as is known.
     """
 
     incarnation: str
@@ -165,6 +167,7 @@ class NewGrant:
     client_id: str
     token_origin: str
     if_absent: bool = False
+    age: float = 0.0
 
 
 class Replacement(Enum):
@@ -299,7 +302,7 @@ def put(
         incarnation=grant.incarnation,
         version=record.version + 1 if record else 1,
         token=grant.token,
-        minted_at=now,
+        minted_at=now - grant.age,
         since=now,
         client_id=grant.client_id,
         token_origin=grant.token_origin,

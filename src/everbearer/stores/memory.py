@@ -7,6 +7,7 @@ tests, and for providers whose tokens are cheap to lose.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import threading
 import warnings
@@ -17,8 +18,9 @@ from attrs import evolve, frozen
 from everbearer._clock import Clock, SystemClock
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._pending import FORGOTTEN_AFTER
-from everbearer.stores._protocol import TakenAuthorization
+from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._wakeups import Wakeups, mark_of
+from everbearer.tokens import Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -160,6 +162,20 @@ class MemoryStore:
             record = self._records.get(key)
             if record is not None and provider in {None, key.provider}:
                 yield record
+
+    async def due(
+        self, provider: str, before: float, limit: int, after: Due = BEGINNING
+    ) -> tuple[Due, ...]:
+        """Connected accounts of *provider*, the one with the oldest token first."""
+        with self._lock:
+            found = [
+                Due(record.minted_at, key.account)
+                for key, record in self._records.items()
+                if key.provider == provider
+                and record.standing is Standing.CONNECTED
+                and record.minted_at <= before
+            ]
+        return tuple(heapq.nsmallest(limit, (each for each in found if each > after)))
 
     async def changed(
         self, key: AccountKey, seen: TokenRecord | None, within: float

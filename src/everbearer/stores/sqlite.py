@@ -23,7 +23,7 @@ from everbearer.stores import _transitions as transitions
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._lane import Lane
 from everbearer.stores._pending import FORGOTTEN_AFTER
-from everbearer.stores._protocol import TakenAuthorization
+from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._sqlite_clock import SqliteClock
@@ -238,6 +238,16 @@ class SqliteStore:
             if len(page) < _PAGE:
                 return
             last = page[-1].key
+
+    async def due(
+        self, provider: str, before: float, limit: int, after: Due = BEGINNING
+    ) -> tuple[Due, ...]:
+        """Connected accounts of *provider*, the one with the oldest token first."""
+        await self._keyring()
+        return await self._on(
+            self._reader,
+            lambda opened: rows.due(opened, provider, before, limit, after),
+        )
 
     async def changed(
         self, key: AccountKey, seen: TokenRecord | None, within: float

@@ -28,7 +28,7 @@ from everbearer.tokens import Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from everbearer.providers import ErrorRule, Provider, TokenAnswer
+    from everbearer.providers import ErrorRule, Provider
     from everbearer.token_endpoint._outcome import Outcome
 
 __all__ = ["classify", "classify_revocation", "is_acceptable_token"]
@@ -75,7 +75,7 @@ def classify(
     error = members.get(v.ERROR)
     success = 200 <= status < 300  # noqa: PLR2004 - RFC 9110 section 15.3
     if success and verdict is None and not error:
-        return _granted(provider.answer, members, asked_at, status, trouble)
+        return _granted(provider, members, asked_at, status, trouble)
     code = excerpt(error if isinstance(error, str) else matched, secrets)
     said = trouble or words(answer, body, content_type, secrets)
     if verdict is TokenVerdict.REFUSED:
@@ -138,12 +138,13 @@ def _verdict(
 
 
 def _granted(
-    reading: TokenAnswer,
+    provider: Provider,
     members: Mapping[str, Any],
     asked_at: float,
     status: int,
     trouble: str,
 ) -> Outcome:
+    reading = provider.answer
     access_token = members.get(reading.access_token)
     refresh_token = members.get(reading.refresh_token)
     if not isinstance(refresh_token, str) or not refresh_token:
@@ -159,13 +160,17 @@ def _granted(
     seconds = lifetime(reading.spans, members)
     if seconds is None:
         seconds = reading.default_lifetime
+    kept = lifetime(reading.refresh_spans, members)
+    if kept is None:
+        # Also of a refresh token that this answer leaves out, and so leaves valid.
+        kept = provider.refresh_idle_lifetime
     scope = members.get(v.SCOPE)
     return Granted(
         Token(
             access_token,
             refresh_token,
             _after(asked_at, seconds),
-            _after(asked_at, lifetime(reading.refresh_spans, members)),
+            _after(asked_at, kept),
             scope if isinstance(scope, str) and storable(scope) else None,
             {
                 name: members[name]

@@ -61,16 +61,16 @@ def status_of(key: AccountKey, record: TokenRecord | None) -> AccountStatus:
             "needs_authorization",
             reason="never_connected",
         )
-    reason = record.reason
-    if reason is None and record.token.refresh_token is None:
+    reason, refresh_expires_at = record.reason, record.token.refresh_expires_at
+    if record.token.refresh_token is None:
         # Said when the account connects, not when its first call fails.
-        reason = "no_refresh_token"
+        reason, refresh_expires_at = reason or "no_refresh_token", None
     return AccountStatus(
         key.provider,
         key.account,
         "connected" if record.standing is Standing.CONNECTED else "needs_authorization",
         expires_at=record.token.expires_at,
-        refresh_expires_at=record.token.refresh_expires_at,
+        refresh_expires_at=refresh_expires_at,
         since=instant(record.since),
         reason=reason,
         scope=record.token.scope,

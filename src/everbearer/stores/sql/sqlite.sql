@@ -86,6 +86,11 @@ CREATE TABLE IF NOT EXISTS everbearer_pending (
     sealed BLOB
 );
 
+-- name: create_due_index
+-- Whose token is the oldest; all that `due` reads is in it.
+CREATE INDEX IF NOT EXISTS everbearer_records_due
+ON everbearer_records (provider, standing, minted_at, account);
+
 -- name: has_meta
 -- Whether this file was ever a token store.
 SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'everbearer_meta';
@@ -103,6 +108,11 @@ ON CONFLICT (name) DO NOTHING;
 -- Note a fact about this file that may change.
 INSERT INTO everbearer_meta (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: raise_schema
+-- Note that an older release's file was brought up to date; a newer one stays newer.
+UPDATE everbearer_meta SET value = CAST(:schema AS TEXT)
+WHERE name = 'schema' AND CAST(value AS INTEGER) < :schema;
 
 -- name: has_sealed
 -- Whether anything here was sealed with a key that must not be lost.
@@ -177,6 +187,13 @@ ORDER BY provider, account LIMIT :size;
 SELECT * FROM everbearer_records
 WHERE provider = :provider AND account > :account
 ORDER BY account LIMIT :size;
+
+-- name: due
+-- Connected accounts of one provider by the age of their token, from one on.
+SELECT minted_at, account FROM everbearer_records
+WHERE provider = :provider AND standing = 'connected' AND minted_at <= :before
+    AND (minted_at, account) > (:minted_at, :account)
+ORDER BY minted_at, account LIMIT :size;
 
 -- name: save_pending
 -- Keep a started authorization; a second try never revives a used one.
