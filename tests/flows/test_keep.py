@@ -20,7 +20,7 @@ from everbearer import (
 )
 from everbearer._clock import instant
 from everbearer.providers import BILLIT
-from everbearer.sandbox import Sandbox
+from everbearer.sandbox import Sandbox, faults
 from everbearer.stores import MemoryStore, SqliteStore
 from everbearer.tokens import AccountKey
 
@@ -271,3 +271,24 @@ async def test_closing_waits_for_what_a_keeper_began(idling, opened, shifted_clo
     stored = {each.key.account: each.version async for each in store.list()}
     assert sorted(stored.values()) == [1, 1, 1, 1, 2, 2]
     assert idling.ledger.refreshes == 2
+
+
+async def test_a_client_that_waits_for_an_authorization_keeps_no_more(
+    idling, opened, shifted_clock
+):
+    """Closing takes as long as what was under way, and nothing new is begun."""
+    async with opened(MemoryStore(shifted_clock)) as client:
+        await connect(client, idling, *"abcdefghijklmnopqrst")
+        shifted_clock.ahead += 17 * HOUR
+        request = await client.authorization.start("billit", "new")
+        callback = await idling.approve(request.url)
+        slow = faults.slow(0.5, rotates="before", grant_type="authorization_code")
+        idling.script.add(slow)
+        idling.settings.token_delay = 0.02
+        finishing = asyncio.create_task(client.authorization.finish(callback))
+        await until(lambda: not idling.script.planned)
+        task = asyncio.create_task(client.keep(concurrency=1))
+        await until(lambda: idling.ledger.refreshes)
+        await client.aclose()
+        await asyncio.gather(finishing, task)
+    assert idling.ledger.refreshes <= 3

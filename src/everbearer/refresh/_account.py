@@ -366,10 +366,10 @@ class AccountTokens:
         else:
             store = await self.refresher.open_store()
             record = await store.load(self.key)
-            await self.replace(record.token.access_token if record else None)
+            await self.refresh_unwanted(record.token.access_token if record else None)
         return await self.status()
 
-    async def replace(self, unwanted: str | None) -> bool:
+    async def refresh_unwanted(self, unwanted: str | None) -> bool:
         """Replace the access token *unwanted*, if it is still the stored one.
 
         Returns:

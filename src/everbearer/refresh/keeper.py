@@ -201,7 +201,7 @@ class Keeper:
         account = self._refresher.account(key)
         if account.put_off():
             self._left.append("a body that cannot be sent twice is under way")
-        elif not await account.replace(record.token.access_token):
+        elif not await account.refresh_unwanted(record.token.access_token):
             self._left.append("a refresh is not possible now")
 
     async def _sleep(self, until_due: float) -> None:
