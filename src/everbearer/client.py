@@ -195,6 +195,7 @@ class Client:
             return
         if self._loop is None or not self._loop.is_closed():
             self._check_home(asyncio.get_running_loop())
+        self._refresher.stop_keeping()
         started = self._clock.elapsed()
         try:
             await self.authorization.aclose(within)

@@ -20,8 +20,9 @@ from everbearer import (
 )
 from everbearer._clock import instant
 from everbearer.providers import BILLIT
-from everbearer.sandbox import Sandbox
+from everbearer.sandbox import Sandbox, faults
 from everbearer.stores import MemoryStore, SqliteStore
+from everbearer.tokens import AccountKey
 
 pytestmark = pytest.mark.asyncio
 
@@ -111,12 +112,16 @@ async def test_what_nobody_keeps_ends(idling, opened, shifted_clock):
 
 async def test_what_a_keeper_keeps_lives_on(idling, opened, stores, shifted_clock):
     """Day after day without a call, and the first one after a week works."""
-    async with opened(stores()) as client:
+    store = stores()
+    async with opened(store) as client:
         await connect(client, idling, "acme")
         for day in range(1, 8):
             shifted_clock.ahead += 17 * HOUR
             async with keeping(client):
-                await until(lambda done=day: idling.ledger.refreshes == done)
+                # Stored, and not only answered, before the clock moves on.
+                while (await store.load(AccountKey("billit", "acme"))).version <= day:
+                    await asyncio.sleep(0.005)
+        assert idling.ledger.refreshes == 7
         await client.session("billit", "acme").refresh()
         status = await client.session("billit", "acme").status()
     assert status.standing == "connected"
@@ -211,7 +216,7 @@ async def test_one_that_nobody_can_refresh_needs_its_user(
         await connect(client, idling, "in-time")
         shifted_clock.ahead += 17 * HOUR
         async with keeping(client):
-            await until(lambda: idling.ledger.refreshes)
+            await until(lambda: len(events) == 5)
         late = await client.session("billit", "late").status()
         in_time = await client.session("billit", "in-time").status()
     assert (late.standing, late.reason) == ("needs_authorization", "refused")
@@ -266,3 +271,24 @@ async def test_closing_waits_for_what_a_keeper_began(idling, opened, shifted_clo
     stored = {each.key.account: each.version async for each in store.list()}
     assert sorted(stored.values()) == [1, 1, 1, 1, 2, 2]
     assert idling.ledger.refreshes == 2
+
+
+async def test_a_client_that_waits_for_an_authorization_keeps_no_more(
+    idling, opened, shifted_clock
+):
+    """Closing takes as long as what was under way, and nothing new is begun."""
+    async with opened(MemoryStore(shifted_clock)) as client:
+        await connect(client, idling, *"abcdefghijklmnopqrst")
+        shifted_clock.ahead += 17 * HOUR
+        request = await client.authorization.start("billit", "new")
+        callback = await idling.approve(request.url)
+        slow = faults.slow(0.5, rotates="before", grant_type="authorization_code")
+        idling.script.add(slow)
+        idling.settings.token_delay = 0.02
+        finishing = asyncio.create_task(client.authorization.finish(callback))
+        await until(lambda: not idling.script.planned)
+        task = asyncio.create_task(client.keep(concurrency=1))
+        await until(lambda: idling.ledger.refreshes)
+        await client.aclose()
+        await asyncio.gather(finishing, task)
+    assert idling.ledger.refreshes <= 3

@@ -133,6 +133,11 @@ class Refresher:
         finally:
             self._keeping.discard(stop)
 
+    def stop_keeping(self) -> None:
+        """Let keepers begin nothing more, and end."""
+        for stop in self._keeping:
+            stop.set()
+
     # ---- the end
 
     async def aclose(self, within: float | None = None) -> None:
@@ -141,8 +146,7 @@ class Refresher:
         What is given up keeps its intent in the store, so that the next process
         treats it as unfinished.
         """
-        for stop in self._keeping:
-            stop.set()
+        self.stop_keeping()
         bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
         started = self.clock.elapsed()
         while self._tasks and (left := bound - (self.clock.elapsed() - started)) > 0:
