@@ -1,5 +1,6 @@
 """WHO: providers described as data, and this program's registrations with them."""
 
+from everbearer.providers._base_url import check_base_url
 from everbearer.providers._description import (
     AccessTokenSpan,
     AuthorizeEndpoint,
@@ -13,7 +14,6 @@ from everbearer.providers._description import (
     TokenCall,
     TokenVerdict,
     Verdict,
-    check_base_url,
 )
 from everbearer.providers._registration import Registration
 from everbearer.providers._standard import standard_provider

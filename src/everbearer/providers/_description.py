@@ -7,13 +7,13 @@ code reads is deleted.
 from __future__ import annotations
 
 from enum import Enum, auto
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, field, frozen
-from yarl import URL
 
 from everbearer.errors import ConfigurationError
+from everbearer.providers._base_url import check_base_url
+from everbearer.providers._connect_link import AuthorizeEndpoint, Callback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,50 +80,6 @@ class Hosts:
     login: str
     token: str
     api: str
-
-
-@frozen
-class AuthorizeEndpoint:
-    """The connect link (RFC 6749 section 4.1.1).
-
-    Attributes:
-        path: Below the login base URL.
-
-        redirect_uri_name: What the provider calls ``redirect_uri``.
-
-        response_type: Sent as such; None leaves it out.
-
-        scope_separator: Between scopes.
-
-        fixed: Sent always.
-    """
-
-    path: str
-    redirect_uri_name: str = "redirect_uri"
-    response_type: str | None = "code"
-    scope_separator: str = " "
-    fixed: Mapping[str, str] = field(factory=dict, hash=False)
-
-
-@frozen
-class Callback:
-    """What comes back from the connect link (RFC 6749 section 4.1.2).
-
-    Attributes:
-        code_name: What the provider calls ``code``.
-
-        state_forbidden: Characters that state may not have.
-
-        redirect_query_allowed: Whether the redirect URI may have a query of its own.
-
-        returns_state: Whether state is sure to come back; a callback without it is
-            then refused (RFC 6749 section 10.12), whatever the caller knows.
-    """
-
-    code_name: str = "code"
-    state_forbidden: str = ""
-    redirect_query_allowed: bool = True
-    returns_state: bool = True
 
 
 @frozen
@@ -296,7 +252,7 @@ class Provider:
     exchange: TokenCall
     refresh: TokenCall
     revoke: TokenCall | None = None
-    callback: Callback = Callback()
+    callback: Callback = field(factory=Callback)
     answer: TokenAnswer = TokenAnswer()
     scopes: tuple[str, ...] = ()
     pkce: Literal["S256", "plain"] | None = None
@@ -361,38 +317,3 @@ class Provider:
                 f"no hosts are known for {self.name!r} in {self.environment!r}: pass "
                 "those you were given to Provider.with_hosts(login=, token=, api=)"
             ) from None
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether *host* is this machine, where plain http keeps a secret a secret."""
-    if host == "localhost":
-        return True
-    try:
-        # Parsed: 127.0.0.1.example is a name that anybody can own.
-        return ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def check_base_url(base: object, what: str) -> URL:
-    """Return *base* as a URL that may carry secrets, or say what is wrong with it."""
-    try:
-        url = URL(base) if isinstance(base, str) else URL()
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError(
-            f"{what}: not an absolute http(s) URL; give scheme and host"
-        )
-    if url.raw_user is not None or url.raw_password is not None:
-        # Base URLs are printed: in errors, and in a Provider's repr.
-        raise ConfigurationError(
-            f"{what}: leave user name and password out of the URL; only tokens and "
-            "client credentials are sent there"
-        )
-    if url.scheme == "http" and not is_loopback(url.host):
-        raise ConfigurationError(
-            f"{what}: tokens would travel over plain http to {url.host}; use https "
-            "(http is for loopback only)"
-        )
-    return url

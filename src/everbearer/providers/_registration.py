@@ -11,7 +11,8 @@ from yarl import URL
 
 from everbearer._redact import fingerprint
 from everbearer.errors import ConfigurationError
-from everbearer.providers._description import Provider, check_base_url, is_loopback
+from everbearer.providers._base_url import check_base_url, is_loopback
+from everbearer.providers._description import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
