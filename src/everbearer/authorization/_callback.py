@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +21,7 @@ __all__ = ["CallbackValues", "read_callback"]
 # Web servers take 8 to 64 KiB for a request line; nothing longer was a callback, and
 # splitting a megabyte of separators would hold the event loop up.
 _LONGEST: Final = 64 * 1024
+_FIXED: Final = frozenset({v.STATE, v.ERROR, v.ERROR_DESCRIPTION})
 
 
 @frozen
@@ -43,6 +45,7 @@ class CallbackValues:
 def read_callback(
     callback: Any,  # noqa: ANN401 - a URL in whatever form, or a mapping
     code_names: Iterable[str],
+    question_mark: Iterable[str] = (),
 ) -> CallbackValues:
     """Read *callback*: a URL as received, or a mapping of its query values.
 
@@ -53,13 +56,15 @@ def read_callback(
 
         code_names: What the providers in question call ``code``.
 
+        question_mark: Those of them that may come after a second ``?``.
+
     Raises:
         CallbackError: ``malformed``: not a callback, or a value is there twice.
     """
     code_names = frozenset(code_names)
     found: dict[str, str] = {}
-    for name, value in _pairs(callback):
-        if name not in code_names | {v.STATE, v.ERROR, v.ERROR_DESCRIPTION}:
+    for name, value in _pairs(callback, _second(question_mark)):
+        if name not in code_names | _FIXED:
             continue
         if name in found:
             # RFC 6749 section 3.1: parameters must not be included more than once.
@@ -96,21 +101,61 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
+def _second(names: Iterable[str]) -> re.Pattern[str] | None:
+    """The ``?`` before one of *names* or of those that all callbacks share."""
+    names = sorted(names)
+    if not names:
+        return None
+    return re.compile(rf"\?(?=(?:{'|'.join(map(re.escape, [*names, *_FIXED]))})=)")
+
+
+def _pairs(
+    callback: Any,  # noqa: ANN401
+    second: re.Pattern[str] | None,
+) -> Iterable[tuple[str, Any]]:
     if isinstance(callback, Mapping):
-        for name, value in callback.items():
-            if isinstance(value, list | tuple):
-                yield from ((name, element) for element in value)
-            else:
-                yield name, value
+        pairs = list(_items(callback))
+        yield from pairs if second is None else _apart(pairs, second)
         return
     url = str(callback)
     if len(url) > _LONGEST:
         raise CallbackError("malformed", "longer than any callback")
     try:
         query = urlsplit(url).query
+        if second is not None:
+            query = second.sub("&", query)
         yield from parse_qsl(query, keep_blank_values=True)
     except ValueError:
         raise CallbackError(
             "malformed", "not a URL and not a mapping of query values"
         ) from None
+
+
+def _items(callback: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
+    for name, value in callback.items():
+        if isinstance(value, list | tuple):
+            yield from ((name, element) for element in value)
+        else:
+            yield name, value
+
+
+def _apart(
+    pairs: Iterable[tuple[str, Any]], second: re.Pattern[str]
+) -> Iterable[tuple[str, Any]]:
+    """*pairs*, with what a web framework took for the end of a value's text.
+
+    It has decoded the values, so this may be somebody's text after all: what stands
+    under its own name counts.
+    """
+    pairs = list(pairs)
+    own = {name for name, _ in pairs}
+    for name, value in pairs:
+        if not isinstance(value, str) or len(value) > _LONGEST:
+            yield name, value
+            continue
+        first, *rest = second.split(value)
+        yield name, first
+        for part in rest:
+            inner, _, text = part.partition("=")
+            if inner not in own:
+                yield inner, text

@@ -48,9 +48,13 @@ class Callback:
 
         returns_state: Whether state is sure to come back; a callback without it is
             then refused (RFC 6749 section 10.12), whatever the caller knows.
+
+        question_mark: Whether what comes back may be appended with ``?`` to a redirect
+            URI that has a query already, as in ``/callback?a=1?code=x``.
     """
 
     code_name: str = "code"
     state_forbidden: str = ""
     redirect_query_allowed: bool = True
     returns_state: bool = True
+    question_mark: bool = False

@@ -99,6 +99,12 @@ class TokenCall:
             token or the token to revoke.
 
         sends_redirect_uri: Whether the redirect URI is repeated (section 4.1.3).
+
+        plain_basic: Whether client id and secret go into Basic as they are, without
+            the form-urlencoding that section 2.3.1 asks for.
+
+        other_paths: Asked in this order where *path* answers 404 or 405, which
+            proves that nothing was spent; the one that answers is asked first then.
     """
 
     path: str
@@ -107,6 +113,8 @@ class TokenCall:
     client_authentication: ClientAuthentication = "client_secret_basic"
     fixed: Mapping[str, str] = field(factory=dict, hash=False)
     sends_redirect_uri: bool = False
+    plain_basic: bool = False
+    other_paths: tuple[str, ...] = ()
 
 
 @frozen
@@ -114,13 +122,16 @@ class AccessTokenSpan:
     """Where a token response says how long the access token lives.
 
     Attributes:
-        name: Of the member.
+        name: Of the member, or of the claim.
 
-        form: How it is written; numbers may come as strings.
+        form: How it is written; numbers may come as strings.  ``duration`` is seconds
+            or a text such as ``15m``, ``1d`` or ``1 hour``; ``instant`` is ISO 8601
+            with its offset, or seconds or milliseconds since the epoch; ``claim`` is
+            an instant in the access token, which is a JWT (RFC 7519 section 4.1.4).
     """
 
     name: str
-    form: Literal["seconds"] = "seconds"
+    form: Literal["seconds", "duration", "instant", "claim"] = "seconds"
 
 
 @frozen
@@ -130,6 +141,8 @@ class TokenAnswer:
     Attributes:
         access_token, refresh_token: Names of the members.
 
+        other_access_tokens: Further names of the first, tried in order.
+
         spans: Candidates for the access token's lifetime; the first that reads wins.
 
         refresh_spans: The same for the refresh token's.
@@ -138,6 +151,9 @@ class TokenAnswer:
             then only the API's answers tell.
 
         keep_extra: Names of further members that are kept, sealed, as they came.
+
+        refresh_idle_lifetime: Seconds that a refresh token lives after the last token
+            request, where the answer does not say; None if unknown or for ever.
     """
 
     access_token: str = "access_token"
@@ -146,6 +162,8 @@ class TokenAnswer:
     refresh_spans: tuple[AccessTokenSpan, ...] = ()
     default_lifetime: float | None = None
     keep_extra: tuple[str, ...] = ()
+    other_access_tokens: tuple[str, ...] = ()
+    refresh_idle_lifetime: float | None = None
 
 
 @frozen
@@ -218,6 +236,15 @@ class Provider:
 
         exchange, refresh, revoke: The token calls; None where there is none.
 
+        revokes: What is given to `revoke`: steps to a member of the token response,
+            one of the tokens or among what is kept of it.
+
+        redirects: The call that registers redirect URIs, whose `grant_name` takes
+            the list of them; None where they are registered in another way.
+
+        secret_optional: Whether a registration may do without a client secret; then
+            its calls carry the client id alone (RFC 6749 section 3.2.1).
+
         answer: How token responses are read.
 
         scopes: Asked for unless the registration says otherwise.
@@ -252,6 +279,9 @@ class Provider:
     exchange: TokenCall
     refresh: TokenCall
     revoke: TokenCall | None = None
+    revokes: tuple[str, ...] = ("refresh_token",)
+    redirects: TokenCall | None = None
+    secret_optional: bool = False
     callback: Callback = field(factory=Callback)
     answer: TokenAnswer = TokenAnswer()
     scopes: tuple[str, ...] = ()
@@ -302,6 +332,15 @@ class Provider:
         for name, base in chosen.items():
             check_base_url(base, f"{self.name} {name}")
         return evolve(self, hosts={**self.hosts, self.environment: Hosts(**chosen)})
+
+    def with_encoding(self, encoding: Literal["form", "json"]) -> Provider:
+        """The same provider with its token calls encoded otherwise."""
+        return evolve(
+            self,
+            exchange=evolve(self.exchange, encoding=encoding),
+            refresh=evolve(self.refresh, encoding=encoding),
+            revoke=self.revoke and evolve(self.revoke, encoding=encoding),
+        )
 
     @property
     def base(self) -> Hosts:

@@ -66,9 +66,13 @@ class Registration:
             object.__setattr__(self, "name", self.provider.name)
         if not self.client_id:
             raise ConfigurationError(f"{self.name}: client_id is empty")
-        if self.client_secret is None and any(
-            call and call.client_authentication != "none"
-            for call in (self.provider.exchange, self.provider.refresh)
+        if (
+            self.client_secret is None
+            and not self.provider.secret_optional
+            and any(
+                call and call.client_authentication != "none"
+                for call in (self.provider.exchange, self.provider.refresh)
+            )
         ):
             raise ConfigurationError(
                 f"{self.name}: client_secret is missing; {self.provider.name} "
