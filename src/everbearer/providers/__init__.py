@@ -18,9 +18,17 @@ from everbearer.providers._description import (
 from everbearer.providers._registration import Registration
 from everbearer.providers._standard import standard_provider
 from everbearer.providers.billit import BILLIT
+from everbearer.providers.caminvoice import CAMINVOICE
+from everbearer.providers.flowaccount import FLOWACCOUNT
+from everbearer.providers.humansoft import HUMANSOFT
+from everbearer.providers.invoiced import INVOICED
 
 __all__ = [
     "BILLIT",
+    "CAMINVOICE",
+    "FLOWACCOUNT",
+    "HUMANSOFT",
+    "INVOICED",
     "AccessTokenSpan",
     "AuthorizeEndpoint",
     "Callback",
