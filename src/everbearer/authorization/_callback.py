@@ -63,7 +63,10 @@ def read_callback(
     """
     code_names = frozenset(code_names)
     found: dict[str, str] = {}
-    for name, value in _pairs(callback, _second(question_mark)):
+    pairs = _pairs(callback)
+    if question_mark := frozenset(question_mark):
+        pairs = _apart(pairs, question_mark | _FIXED)
+    for name, value in pairs:
         if name not in code_names | _FIXED:
             continue
         if name in found:
@@ -101,29 +104,19 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _second(names: Iterable[str]) -> re.Pattern[str] | None:
-    """The ``?`` before one of *names* or of those that all callbacks share."""
-    names = sorted(names)
-    if not names:
-        return None
-    return re.compile(rf"\?(?=(?:{'|'.join(map(re.escape, [*names, *_FIXED]))})=)")
-
-
-def _pairs(
-    callback: Any,  # noqa: ANN401
-    second: re.Pattern[str] | None,
-) -> Iterable[tuple[str, Any]]:
+def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
     if isinstance(callback, Mapping):
-        pairs = list(_items(callback))
-        yield from pairs if second is None else _apart(pairs, second)
+        for name, value in callback.items():
+            if isinstance(value, list | tuple):
+                yield from ((name, element) for element in value)
+            else:
+                yield name, value
         return
     url = str(callback)
     if len(url) > _LONGEST:
         raise CallbackError("malformed", "longer than any callback")
     try:
         query = urlsplit(url).query
-        if second is not None:
-            query = second.sub("&", query)
         yield from parse_qsl(query, keep_blank_values=True)
     except ValueError:
         raise CallbackError(
@@ -131,24 +124,17 @@ def _pairs(
         ) from None
 
 
-def _items(callback: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
-    for name, value in callback.items():
-        if isinstance(value, list | tuple):
-            yield from ((name, element) for element in value)
-        else:
-            yield name, value
-
-
 def _apart(
-    pairs: Iterable[tuple[str, Any]], second: re.Pattern[str]
+    pairs: Iterable[tuple[str, Any]], names: frozenset[str]
 ) -> Iterable[tuple[str, Any]]:
-    """*pairs*, with what a web framework took for the end of a value's text.
+    """*pairs*, with those taken apart whose value goes on with ``?name=`` of *names*.
 
-    It has decoded the values, so this may be somebody's text after all: what stands
+    It may be text after all, of a parameter that has nothing to do with us: what came
     under its own name counts.
     """
     pairs = list(pairs)
     own = {name for name, _ in pairs}
+    second = re.compile(rf"\?(?=(?:{'|'.join(map(re.escape, sorted(names)))})=)")
     for name, value in pairs:
         if not isinstance(value, str) or len(value) > _LONGEST:
             yield name, value
@@ -157,5 +143,5 @@ def _apart(
         yield name, first
         for part in rest:
             inner, _, text = part.partition("=")
-            if inner not in own:
+            if inner not in own or name in names:
                 yield inner, text
