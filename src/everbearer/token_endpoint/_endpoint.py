@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
 
     from everbearer._clock import Clock
-    from everbearer.providers import Registration
+    from everbearer.providers import Registration, TokenCall
     from everbearer.token_endpoint._grant import Grant
     from everbearer.token_endpoint._outcome import Outcome
     from everbearer.token_endpoint._request import TokenRequest
@@ -94,7 +94,7 @@ class TokenEndpoint:
     ) -> None:
         self._http = http
         self._clock = clock
-        self._answering: dict[str, str] = {}
+        self._answering: dict[tuple[str, TokenCall], str] = {}
 
     async def ask(
         self,
@@ -135,7 +135,7 @@ class TokenEndpoint:
         """
         secret = registration.secret()
         call = call_for(registration.provider, grant)
-        known = registration.provider.base.token + call.path
+        known = (registration.provider.base.token, call)
         first = self._answering.get(known, call.path)
         paths = dict.fromkeys((first, call.path, *call.other_paths))
         until = self._clock.elapsed() + total

@@ -10,6 +10,7 @@ from attrs import evolve
 from everbearer import ConfigurationError, Registration, Token
 from everbearer.providers import BILLIT, CAMINVOICE, TokenCall, standard_provider
 from everbearer.token_endpoint import (
+    CodeGrant,
     Granted,
     NotSent,
     RedirectUris,
@@ -183,6 +184,19 @@ async def test_a_path_that_worked_may_go_away(endpoint, several, asked):
     by_path["/1"] = GOOD
     assert isinstance(await refresh(endpoint, several), Granted)
     assert paths == ["/1", "/2", "/2", "/1"]
+
+
+@pytest.mark.asyncio
+async def test_another_call_has_paths_of_its_own(endpoint, several, asked):
+    """What worked for a refresh says nothing of an exchange at the same path."""
+    paths, by_path = asked
+    by_path["/2"] = GOOD
+    provider = several.provider
+    exchange = evolve(provider.exchange, path="/1")
+    both = Registration(evolve(provider, exchange=exchange), "id", "secret")
+    await refresh(endpoint, both)
+    await endpoint.ask(both, CodeGrant("code"), total=5.0, connect=5.0)
+    assert paths == ["/1", "/2", "/1"]
 
 
 @pytest.mark.asyncio
