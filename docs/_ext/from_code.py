@@ -56,11 +56,6 @@ def telling(signal: ExpirySignal) -> list[str]:
     return [f"any {status}" for status in sorted(signal.statuses)]
 
 
-def days(seconds: float | None) -> str:
-    """*seconds* in days, or that nothing is known."""
-    return "unknown or for ever" if seconds is None else f"{seconds / 86400:g} days"
-
-
 def hosts(provider: Provider) -> str:
     """The API bases, by environment."""
     return ", ".join(f"{name} `{at.api}`" for name, at in provider.hosts.items())
@@ -69,6 +64,12 @@ def hosts(provider: Provider) -> str:
 def quoted(names: tuple[str, ...]) -> str:
     """*names*, or that there are none."""
     return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def idle(provider: Provider) -> str:
+    """After how long a refresh token ends that nobody uses."""
+    lifetime = provider.refresh_idle_lifetime
+    return "not known to" if lifetime is None else f"after {lifetime:g} s"
 
 
 FACTS: dict[str, Callable[[Provider], str]] = {
@@ -84,7 +85,7 @@ FACTS: dict[str, Callable[[Provider], str]] = {
     "scopes": lambda p: quoted(p.scopes),
     "PKCE": lambda p: p.pkce or "none",
     "refresh tokens rotate": lambda p: p.rotation.replace("_", " "),
-    "refresh tokens idle out after": lambda p: days(p.answer.refresh_idle_lifetime),
+    "refresh tokens idle out": idle,
     "replay window": lambda p: f"{p.replay_window:g} s",
     "leeway": lambda p: f"{p.leeway:g} s",
     "revoke call": lambda p: f"`{p.revoke.path}`" if p.revoke else "none",

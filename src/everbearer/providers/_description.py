@@ -6,10 +6,11 @@ code reads is deleted.
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
-from attrs import evolve, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from everbearer.errors import ConfigurationError
 from everbearer.providers._base_url import check_base_url
@@ -151,9 +152,6 @@ class TokenAnswer:
             then only the API's answers tell.
 
         keep_extra: Names of further members that are kept, sealed, as they came.
-
-        refresh_idle_lifetime: Seconds that a refresh token lives after the last token
-            request, where the answer does not say; None if unknown or for ever.
     """
 
     access_token: str = "access_token"
@@ -163,7 +161,6 @@ class TokenAnswer:
     default_lifetime: float | None = None
     keep_extra: tuple[str, ...] = ()
     other_access_tokens: tuple[str, ...] = ()
-    refresh_idle_lifetime: float | None = None
 
 
 @frozen
@@ -221,6 +218,15 @@ class IdentityHeader:
     name: str
 
 
+def _lasting(_: object, attribute: Attribute[float | None], value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(
+            f"Provider.{attribute.name} is {value!r}: give seconds above 0, or None"
+        )
+
+
 @frozen
 class Provider:
     """An authorization server and its API, described.
@@ -258,6 +264,10 @@ class Provider:
 
         old_access_dies: Whether a refresh ends the previous access token at once.
 
+        refresh_idle_lifetime: Seconds after which a refresh token ends unless a token
+            request is made; each one begins them anew.  None where it does not end by
+            being left alone, or where that is not known.
+
         minimum_age: Seconds before which an access token cannot be replaced.
 
         leeway: Seconds before its end from which an access token is stale.  Never
@@ -289,6 +299,7 @@ class Provider:
     rotation: Literal["never", "every_use", "sometimes"] = "every_use"
     replay_window: float = 0.0
     old_access_dies: bool = False
+    refresh_idle_lifetime: float | None = field(default=None, validator=_lasting)
     minimum_age: float = 0.0
     leeway: float = 60.0
     expiry_signals: tuple[ExpirySignal, ...] = ()

@@ -58,9 +58,6 @@ FLOWACCOUNT = Provider(
     # A revoke call: unknown.
     revoke=None,
     answer=TokenAnswer(
-        # Seed: "อายุ 1 วันนับจากการขอ access token ครั้งล่าสุด", a day after the last token
-        # request, "as a rule".
-        refresh_idle_lifetime=_DAY,
         # Seed: the number of the business that the user chose.
         keep_extra=("supportCode",),
         # Seed: expires_in; how long that is in this flow: unknown.
@@ -72,6 +69,9 @@ FLOWACCOUNT = Provider(
     rotation="every_use",
     # Whether the one before is taken once more: unknown, so no.
     replay_window=0.0,
+    # Seed: "อายุ 1 วันนับจากการขอ access token ครั้งล่าสุด", a day after the last token
+    # request, "as a rule".
+    refresh_idle_lifetime=_DAY,
     expiry_signals=(
         *STANDARD_EXPIRY_SIGNALS,
         # openapi.yaml declares 200, 401 and 500 only, and no body for the 401; a token

@@ -79,8 +79,6 @@ INVOICED = Provider(
     answer=TokenAnswer(
         # Seed: 3600.
         default_lifetime=3600.0,
-        # Backend copy: a year, and a fresh one with every refresh.
-        refresh_idle_lifetime=_YEAR,
     ),
     # Seed, step 2.1: read_write or read.
     scopes=("read_write",),
@@ -89,6 +87,8 @@ INVOICED = Provider(
     rotation="every_use",
     replay_window=0.0,
     old_access_dies=True,
+    # Backend copy: a year, and a fresh one with every refresh.
+    refresh_idle_lifetime=_YEAR,
     # API reference: 401, with 403 for what is not allowed.  Backend copy: one text for
     # expired, revoked and wrong tokens, and a challenge for Basic whatever was sent, so
     # the challenge says nothing.

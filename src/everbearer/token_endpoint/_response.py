@@ -34,7 +34,7 @@ from everbearer.tokens import Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from everbearer.providers import ErrorRule, Provider, TokenAnswer
+    from everbearer.providers import ErrorRule, Provider
     from everbearer.token_endpoint._outcome import Outcome
 
 __all__ = ["classify", "classify_tokenless"]
@@ -81,7 +81,7 @@ def classify(
     error = members.get(v.ERROR)
     success = 200 <= status < 300  # noqa: PLR2004 - RFC 9110 section 15.3
     if success and verdict is None and not error:
-        return _granted(provider.answer, members, asked_at, status, trouble)
+        return _granted(provider, members, asked_at, status, trouble)
     code = excerpt(error if isinstance(error, str) else matched, secrets)
     said = trouble or words(answer, body, content_type, secrets)
     if verdict is TokenVerdict.REFUSED:
@@ -147,12 +147,13 @@ def _verdict(
 
 
 def _granted(
-    reading: TokenAnswer,
+    provider: Provider,
     members: Mapping[str, Any],
     asked_at: float,
     status: int,
     trouble: str,
 ) -> Outcome:
+    reading = provider.answer
     names = (reading.access_token, *reading.other_access_tokens)
     access_token = next((found for name in names if (found := members.get(name))), None)
     refresh_token = members.get(reading.refresh_token)
@@ -179,7 +180,8 @@ def _granted(
             _after(
                 asked_at,
                 lifetime(reading.refresh_spans, answered),
-                reading.refresh_idle_lifetime,
+                # Also of one that this answer leaves out, and so leaves valid.
+                provider.refresh_idle_lifetime,
             ),
             scope if isinstance(scope, str) and storable(scope) else None,
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from yarl import URL
 
 from everbearer import ConfigurationError, Registration, providers
@@ -72,3 +73,10 @@ def test_one_base_url_is_not_enough():
     """Where nothing is known, all three have to be given."""
     with pytest.raises(ConfigurationError, match="token"):
         CAMINVOICE.with_hosts(login="https://given.example")
+
+
+@pytest.mark.parametrize("lifetime", [0, -1.0, float("inf"), float("nan"), "1d"])
+def test_an_idle_lifetime_is_seconds(lifetime):
+    """Who writes it in another way is told at once."""
+    with pytest.raises(ConfigurationError, match="refresh_idle_lifetime"):
+        evolve(CAMINVOICE, refresh_idle_lifetime=lifetime)
