@@ -178,7 +178,10 @@ async def test_token_response(client, recorder):
     lives = (status.expires_at - datetime.now(UTC)).total_seconds()
     assert 3590 < lives <= SEED["token"]["expires_in"]
     assert status.scope == ANSWER["scope"]
-    assert status.extra == {"id_token": ANSWER["id_token"]}
+    assert status.extra == {
+        "id_token": ANSWER["id_token"],
+        "id_token_claims": {"sub": "u-1"},
+    }
     async with client.session("humansoft", "acme").get(SEED["userinfo"]["path"]) as got:
         assert (await got.json())["sub"] == "u-1"
     assert recorder.arrived[-1].line == f"GET {SEED['userinfo']['path']} HTTP/1.1"
@@ -191,7 +194,24 @@ async def test_the_id_token_outlives_a_refresh(client, recorder):
     recorder.answers += [(200, json.dumps(ANSWER)), (200, json.dumps(later))]
     await connect(client)
     status = await client.session("humansoft", "acme").refresh()
-    assert status.extra == {"id_token": ANSWER["id_token"]}
+    assert status.extra["id_token"] == ANSWER["id_token"]
+    assert status.extra["id_token_claims"] == {"sub": "u-1"}
+
+
+@pytest.mark.parametrize("id_token", ["opaque", "", None, 7], ids=repr)
+async def test_an_id_token_that_is_none(id_token, client, recorder):
+    """The tokens beside it are good, so nothing is refused; claims it has none."""
+    recorder.answers.append((200, json.dumps({**ANSWER, "id_token": id_token})))
+    status, _ = await connect(client)
+    assert status.extra == {"id_token": id_token}
+
+
+async def test_without_openid(client, recorder):
+    """No id token, no claims."""
+    answer = {name: ANSWER[name] for name in ("access_token", "refresh_token")}
+    recorder.answers.append((200, json.dumps(answer)))
+    status, _ = await connect(client)
+    assert status.extra == {}
 
 
 async def test_bearer_goes_to_the_auth_host_only():

@@ -152,6 +152,9 @@ class TokenAnswer:
             then only the API's answers tell.
 
         keep_extra: Names of further members that are kept, sealed, as they came.
+
+        id_token: Name of the id token, if there may be one (OpenID Connect Core
+            section 3.1.3.3): it is kept too, and its claims as ``id_token_claims``.
     """
 
     access_token: str = "access_token"
@@ -161,6 +164,7 @@ class TokenAnswer:
     default_lifetime: float | None = None
     keep_extra: tuple[str, ...] = ()
     other_access_tokens: tuple[str, ...] = ()
+    id_token: str | None = None
 
 
 @frozen

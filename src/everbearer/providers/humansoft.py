@@ -71,8 +71,8 @@ HUMANSOFT = Provider(
     answer=TokenAnswer(
         # "token": 3600.
         default_lifetime=3600.0,
-        # Seed: with the scope openid.  Its signature is not checked.
-        keep_extra=("id_token",),
+        # Seed: with the scope openid.  Who the user is stands in it.
+        id_token="id_token",
     ),
     # Seed, "Available Scopes".
     scopes=("openid", "profile", "email"),

@@ -34,7 +34,7 @@ from everbearer.tokens import Token
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from everbearer.providers import ErrorRule, Provider
+    from everbearer.providers import ErrorRule, Provider, TokenAnswer
     from everbearer.token_endpoint._outcome import Outcome
 
 __all__ = ["classify", "classify_tokenless"]
@@ -184,13 +184,26 @@ def _granted(
                 provider.refresh_idle_lifetime,
             ),
             scope if isinstance(scope, str) and storable(scope) else None,
-            {
-                name: members[name]
-                for name in reading.keep_extra
-                if name in members and storable(members[name])
-            },
+            _extra(reading, members),
         )
     )
+
+
+def _extra(reading: TokenAnswer, members: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an answer besides its tokens.
+
+    The claims are not verified: section 3.1.3.7 of OpenID Connect Core lets TLS take
+    the place of the signature where the id token comes from the token endpoint.
+    """
+    kept = {name: members.get(name) for name in reading.keep_extra}
+    if reading.id_token is not None:
+        kept["id_token"] = members.get(reading.id_token)
+        kept["id_token_claims"] = claims(kept["id_token"]) or None
+    return {
+        name: value
+        for name, value in kept.items()
+        if (value is not None or name in members) and storable(value)
+    }
 
 
 def _acceptable(token: object) -> bool:
