@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from everbearer import Timing, providers
 from everbearer.cli._main import command
-from everbearer.providers import Provider
+from everbearer.providers import ExpirySignal, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,11 +40,20 @@ def known() -> Iterator[Provider]:
 def signals(provider: Provider) -> str:
     """What the API says when a token is no good, as a list of codes."""
     said = {
-        f"`{value}`: {signal.verdict.name.lower()}": None
+        f"{told}: {signal.verdict.name.lower()}": None
         for signal in provider.expiry_signals
-        for value in sorted(signal.values)
+        for told in telling(signal)
     }
     return ", ".join(said) or "none"
+
+
+def telling(signal: ExpirySignal) -> list[str]:
+    """Its codes, or where it has none its challenge, or else its statuses."""
+    if signal.values:
+        return [f"`{value}`" for value in sorted(signal.values)]
+    if signal.www_authenticate_error is not None:
+        return [f"`WWW-Authenticate: Bearer error={signal.www_authenticate_error}`"]
+    return [f"any {status}" for status in sorted(signal.statuses)]
 
 
 def hosts(provider: Provider) -> str:
@@ -66,6 +75,9 @@ def idle(provider: Provider) -> str:
 FACTS: dict[str, Callable[[Provider], str]] = {
     "API": hosts,
     "connect link": lambda p: f"`{p.authorize.path}`",
+    "redirect URI and code": lambda p: (
+        f"`{p.authorize.redirect_uri_name}`, `{p.callback.code_name}`"
+    ),
     "`response_type`": lambda p: str(p.authorize.response_type or "left out"),
     "token endpoint": lambda p: f"`{p.refresh.path}`",
     "client authentication": lambda p: p.refresh.client_authentication,

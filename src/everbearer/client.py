@@ -330,14 +330,15 @@ class Client:
         store = await self._open_store()
         record = await store.delete(key)
         self._refresher.account(key).forget()
-        token = record.token.refresh_token if record else None
-        if token is None or registration.provider.revoke is None:
+        described = registration.provider
+        ending = Revocation.of(described, record.token) if record else None
+        if ending is None or described.revoke is None:
             return
         revoking = self._refresher.spawn(
             key,
             self._endpoint.ask(
                 registration,
-                Revocation(token),
+                ending,
                 total=self._timing.deadline,
                 connect=self._timing.connect,
                 account=account,

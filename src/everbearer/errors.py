@@ -142,6 +142,8 @@ class TemporarilyUnavailable(EverbearerError, aiohttp.ClientError):
 
     Attributes:
         retry_after: Seconds, never None.
+
+        account: The account id, or "" where the call was about none.
     """
 
     def __init__(
@@ -150,10 +152,8 @@ class TemporarilyUnavailable(EverbearerError, aiohttp.ClientError):
         self.provider = provider
         self.account = account
         self.retry_after = max(0.0, retry_after)
-        super().__init__(
-            f"account {account!r} at {provider!r}: {message}; "
-            f"try again in {self.retry_after:.1f} s"
-        )
+        where = f"account {account!r} at {provider!r}" if account else repr(provider)
+        super().__init__(f"{where}: {message}; try again in {self.retry_after:.1f} s")
 
 
 class TokenEndpointError(EverbearerError, aiohttp.ClientError):

@@ -6,11 +6,16 @@ import asyncio
 
 import pytest
 
-from everbearer import ConfigurationError, StoreError, TemporarilyUnavailable
+from everbearer import (
+    ConfigurationError,
+    StoreError,
+    TemporarilyUnavailable,
+    Token,
+)
 from everbearer.events import RefreshConflict, SavedLate, SaveFailed
 from everbearer.providers import BILLIT
 from everbearer.stores import Rotation
-from everbearer.token_endpoint import Refused, Throttled
+from everbearer.token_endpoint import Granted, Refused, Throttled
 from everbearer.tokens import Standing
 
 pytestmark = pytest.mark.asyncio
@@ -138,6 +143,31 @@ async def test_a_rotation_that_nobody_wants_is_revoked(world, key):
     assert a.line.revoked == ["r1"]
     assert [event.resolution for event in a.told(RefreshConflict)] == ["dropped"]
     assert await world.record() is None
+
+
+@pytest.mark.parametrize(
+    ("revokes", "ended"),
+    [
+        pytest.param(("access_token",), ["access-new"], id="by-access-token"),
+        pytest.param(("company", "id"), [], id="by-company"),
+    ],
+)
+async def test_what_names_a_company_is_not_revoked(revokes, ended, world, key):
+    """Rule 14: ending the dropped pair must not end the grant that replaced it."""
+    await world.connect()
+    new = Token("access-new", "r1", extra={"company": {"id": "KH1"}})
+    a = world.process(
+        "A",
+        {"process": 20, "outcome": Granted(new)},
+        revoke=BILLIT.refresh,
+        revokes=revokes,
+    )
+    first = a.calls()
+    await world.until(lambda: world.sent)
+    await world.store.delete(key)
+    assert await first == "AuthorizationRequired"
+    await a.refresher.aclose()
+    assert a.line.revoked == ended
 
 
 async def test_a_lost_acknowledgement_is_a_success(world):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest_asyncio
@@ -36,10 +36,17 @@ class Arrived:
 
 @define
 class Recorder:
-    """Keeps what it is sent, and answers what it is told, in that order."""
+    """Keeps what it is sent, and answers what it is told, in that order.
+
+    Attributes:
+        answers: Status and body, or what has to be awaited for them.
+
+        headers: A further line for answers of a status.
+    """
 
     url: str = ""
-    answers: list[tuple[int, str]] = field(factory=list)
+    answers: list[Any] = field(factory=list)
+    headers: dict[int, str] = field(factory=dict)
     arrived: list[Arrived] = field(factory=list)
 
     async def handle(
@@ -50,10 +57,12 @@ class Recorder:
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1]) if length else 0)
         self.arrived.append(Arrived.read(head, body))
-        status, text = self.answers.pop(0)
+        answer = self.answers.pop(0)
+        status, text = await answer() if callable(answer) else answer
+        more = f"{self.headers[status]}\r\n" if status in self.headers else ""
         writer.write(
             f"HTTP/1.1 {status} Answer\r\n"
-            "Content-Type: application/json\r\n"
+            f"Content-Type: application/json\r\n{more}"
             f"Content-Length: {len(text.encode())}\r\n"
             "Connection: close\r\n\r\n"
             f"{text}".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +21,7 @@ __all__ = ["CallbackValues", "read_callback"]
 # Web servers take 8 to 64 KiB for a request line; nothing longer was a callback, and
 # splitting a megabyte of separators would hold the event loop up.
 _LONGEST: Final = 64 * 1024
+_FIXED: Final = frozenset({v.STATE, v.ERROR, v.ERROR_DESCRIPTION})
 
 
 @frozen
@@ -43,6 +45,7 @@ class CallbackValues:
 def read_callback(
     callback: Any,  # noqa: ANN401 - a URL in whatever form, or a mapping
     code_names: Iterable[str],
+    question_mark: Iterable[str] = (),
 ) -> CallbackValues:
     """Read *callback*: a URL as received, or a mapping of its query values.
 
@@ -53,13 +56,18 @@ def read_callback(
 
         code_names: What the providers in question call ``code``.
 
+        question_mark: Those of them that may come after a second ``?``.
+
     Raises:
         CallbackError: ``malformed``: not a callback, or a value is there twice.
     """
     code_names = frozenset(code_names)
     found: dict[str, str] = {}
-    for name, value in _pairs(callback):
-        if name not in code_names | {v.STATE, v.ERROR, v.ERROR_DESCRIPTION}:
+    pairs = _pairs(callback)
+    if question_mark := frozenset(question_mark):
+        pairs = _apart(pairs, question_mark | _FIXED)
+    for name, value in pairs:
+        if name not in code_names | _FIXED:
             continue
         if name in found:
             # RFC 6749 section 3.1: parameters must not be included more than once.
@@ -114,3 +122,26 @@ def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
         raise CallbackError(
             "malformed", "not a URL and not a mapping of query values"
         ) from None
+
+
+def _apart(
+    pairs: Iterable[tuple[str, Any]], names: frozenset[str]
+) -> Iterable[tuple[str, Any]]:
+    """*pairs*, with those taken apart whose value goes on with ``?name=`` of *names*.
+
+    It may be text after all, of a parameter that has nothing to do with us: what came
+    under its own name counts.
+    """
+    pairs = list(pairs)
+    own = {name for name, _ in pairs}
+    second = re.compile(rf"\?(?=(?:{'|'.join(map(re.escape, sorted(names)))})=)")
+    for name, value in pairs:
+        if not isinstance(value, str) or len(value) > _LONGEST:
+            yield name, value
+            continue
+        first, *rest = second.split(value)
+        yield name, first
+        for part in rest:
+            inner, _, text = part.partition("=")
+            if inner not in own or name in names:
+                yield inner, text

@@ -8,12 +8,13 @@ import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from everbearer._clock import instant
 from everbearer._redact import fingerprint
 from everbearer.authorization._callback import CallbackValues, read_callback
 from everbearer.authorization._pkce import challenge, new_verifier
+from everbearer.authorization._redirects import register_redirects
 from everbearer.authorization._request import authorization_url
 from everbearer.authorization._state import (
     give_back,
@@ -215,6 +216,33 @@ class Authorization:
         exchange.add_done_callback(self._exchanges.discard)
         return await _without_cancelling(exchange)
 
+    async def register_redirects(self, provider: str, urls: Sequence[str]) -> None:
+        """Tell *provider* where it may send users back to, where a call does that.
+
+        Whether the list replaces an earlier one is not documented: give all of them.
+        Calling it again does no harm.
+
+        Args:
+            provider: Name of the registration.
+
+            urls: Redirect URIs: absolute, http or https.
+
+        Raises:
+            ConfigurationError: No such registration, a URL that is none, a provider
+                without such a call, or one that does not accept this client.
+
+            TemporarilyUnavailable: It may not have arrived; call again.
+
+            TokenEndpointError: The provider's answer made no sense.
+        """
+        await register_redirects(
+            named(self._registrations, provider),
+            self._endpoint,
+            urls,
+            total=self._total,
+            connect=self._connect,
+        )
+
     async def aclose(self, within: float | None = None) -> None:
         """Wait for exchanges under way, *within* seconds, and let go of the rest."""
         if not self._exchanges:
@@ -243,7 +271,11 @@ class Authorization:
         # Which provider it is from is known only once its state is found; but all
         # callbacks carry state and error under the RFC's names.
         described = [each.provider.callback for each in self._registrations.values()]
-        values = read_callback(callback, (each.code_name for each in described))
+        values = read_callback(
+            callback,
+            (each.code_name for each in described),
+            (each.code_name for each in described if each.question_mark),
+        )
         if values.state is None and all(each.returns_state for each in described):
             raise CallbackError("malformed", "no state came back")
         if values.state is None and state is None:
@@ -283,7 +315,7 @@ class Authorization:
             extra={"provider": key.provider, "account": key.account},
         )
         if isinstance(outcome, Granted):
-            return await self._save(key, outcome.token)
+            return await self._save(key, _complete(outcome.token))
         if isinstance(outcome, NotSent | Throttled):
             await give_back(store, pending)
             raise TemporarilyUnavailable(
@@ -304,6 +336,11 @@ def _code(registration: Registration, values: CallbackValues) -> str:
         raise CallbackError("malformed", f"no {described.code_name} came back") from (
             None
         )
+
+
+def _complete(token: Token) -> Token:
+    """The token without the end of a refresh token that was not given."""
+    return token if token.refresh_token else evolve(token, refresh_expires_at=None)
 
 
 async def _without_cancelling(exchange: asyncio.Task[AccountStatus]) -> AccountStatus:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from enum import Enum, auto
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from attrs import Attribute, evolve, field, frozen
-from yarl import URL
 
 from everbearer.errors import ConfigurationError
+from everbearer.providers._base_url import check_base_url
+from everbearer.providers._connect_link import AuthorizeEndpoint, Callback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,50 +84,6 @@ class Hosts:
 
 
 @frozen
-class AuthorizeEndpoint:
-    """The connect link (RFC 6749 section 4.1.1).
-
-    Attributes:
-        path: Below the login base URL.
-
-        redirect_uri_name: What the provider calls ``redirect_uri``.
-
-        response_type: Sent as such; None leaves it out.
-
-        scope_separator: Between scopes.
-
-        fixed: Sent always.
-    """
-
-    path: str
-    redirect_uri_name: str = "redirect_uri"
-    response_type: str | None = "code"
-    scope_separator: str = " "
-    fixed: Mapping[str, str] = field(factory=dict, hash=False)
-
-
-@frozen
-class Callback:
-    """What comes back from the connect link (RFC 6749 section 4.1.2).
-
-    Attributes:
-        code_name: What the provider calls ``code``.
-
-        state_forbidden: Characters that state may not have.
-
-        redirect_query_allowed: Whether the redirect URI may have a query of its own.
-
-        returns_state: Whether state is sure to come back; a callback without it is
-            then refused (RFC 6749 section 10.12), whatever the caller knows.
-    """
-
-    code_name: str = "code"
-    state_forbidden: str = ""
-    redirect_query_allowed: bool = True
-    returns_state: bool = True
-
-
-@frozen
 class TokenCall:
     """One kind of token request.
 
@@ -144,6 +100,12 @@ class TokenCall:
             token or the token to revoke.
 
         sends_redirect_uri: Whether the redirect URI is repeated (section 4.1.3).
+
+        plain_basic: Whether client id and secret go into Basic as they are, without
+            the form-urlencoding that section 2.3.1 asks for.
+
+        other_paths: Asked in this order where *path* answers 404 or 405, which
+            proves that nothing was spent; the one that answers is asked first then.
     """
 
     path: str
@@ -152,6 +114,8 @@ class TokenCall:
     client_authentication: ClientAuthentication = "client_secret_basic"
     fixed: Mapping[str, str] = field(factory=dict, hash=False)
     sends_redirect_uri: bool = False
+    plain_basic: bool = False
+    other_paths: tuple[str, ...] = ()
 
 
 @frozen
@@ -159,13 +123,16 @@ class AccessTokenSpan:
     """Where a token response says how long the access token lives.
 
     Attributes:
-        name: Of the member.
+        name: Of the member, or of the claim.
 
-        form: How it is written; numbers may come as strings.
+        form: How it is written; numbers may come as strings.  ``duration`` is seconds
+            or a text such as ``15m``, ``1d`` or ``1 hour``; ``instant`` is ISO 8601
+            with its offset, or seconds or milliseconds since the epoch; ``claim`` is
+            an instant in the access token, which is a JWT (RFC 7519 section 4.1.4).
     """
 
     name: str
-    form: Literal["seconds"] = "seconds"
+    form: Literal["seconds", "duration", "instant", "claim"] = "seconds"
 
 
 @frozen
@@ -175,6 +142,8 @@ class TokenAnswer:
     Attributes:
         access_token, refresh_token: Names of the members.
 
+        other_access_tokens: Further names of the first, tried in order.
+
         spans: Candidates for the access token's lifetime; the first that reads wins.
 
         refresh_spans: The same for the refresh token's.
@@ -183,6 +152,9 @@ class TokenAnswer:
             then only the API's answers tell.
 
         keep_extra: Names of further members that are kept, sealed, as they came.
+
+        id_token: Name of the id token, if there may be one (OpenID Connect Core
+            section 3.1.3.3): it is kept too, and its claims as ``id_token_claims``.
     """
 
     access_token: str = "access_token"
@@ -191,6 +163,8 @@ class TokenAnswer:
     refresh_spans: tuple[AccessTokenSpan, ...] = ()
     default_lifetime: float | None = None
     keep_extra: tuple[str, ...] = ()
+    other_access_tokens: tuple[str, ...] = ()
+    id_token: str | None = None
 
 
 @frozen
@@ -272,6 +246,15 @@ class Provider:
 
         exchange, refresh, revoke: The token calls; None where there is none.
 
+        revokes: What is given to `revoke`: steps to a member of the token response,
+            one of the tokens or among what is kept of it.
+
+        redirects: The call that registers redirect URIs, whose `grant_name` takes
+            the list of them; None where they are registered in another way.
+
+        secret_optional: Whether a registration may do without a client secret; then
+            its calls carry the client id alone (RFC 6749 section 3.2.1).
+
         answer: How token responses are read.
 
         scopes: Asked for unless the registration says otherwise.
@@ -284,10 +267,6 @@ class Provider:
             when the answer to its first use was lost; 0 for none.
 
         old_access_dies: Whether a refresh ends the previous access token at once.
-
-        refresh_idle_lifetime: Seconds after which a refresh token ends unless a token
-            request is made; each one begins them anew.  None where it does not end by
-            being left alone, or where that is not known.  The keeper goes by it.
 
         refresh_idle_lifetime: Seconds after which a refresh token ends unless a token
             request is made; each one begins them anew.  None where it does not end by
@@ -314,7 +293,10 @@ class Provider:
     exchange: TokenCall
     refresh: TokenCall
     revoke: TokenCall | None = None
-    callback: Callback = Callback()
+    revokes: tuple[str, ...] = ("refresh_token",)
+    redirects: TokenCall | None = None
+    secret_optional: bool = False
+    callback: Callback = field(factory=Callback)
     answer: TokenAnswer = TokenAnswer()
     scopes: tuple[str, ...] = ()
     pkce: Literal["S256", "plain"] | None = None
@@ -366,6 +348,15 @@ class Provider:
             check_base_url(base, f"{self.name} {name}")
         return evolve(self, hosts={**self.hosts, self.environment: Hosts(**chosen)})
 
+    def with_encoding(self, encoding: Literal["form", "json"]) -> Provider:
+        """The same provider with its token calls encoded otherwise."""
+        return evolve(
+            self,
+            exchange=evolve(self.exchange, encoding=encoding),
+            refresh=evolve(self.refresh, encoding=encoding),
+            revoke=self.revoke and evolve(self.revoke, encoding=encoding),
+        )
+
     @property
     def base(self) -> Hosts:
         """The base URLs of the chosen environment.
@@ -380,38 +371,3 @@ class Provider:
                 f"no hosts are known for {self.name!r} in {self.environment!r}: pass "
                 "those you were given to Provider.with_hosts(login=, token=, api=)"
             ) from None
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether *host* is this machine, where plain http keeps a secret a secret."""
-    if host == "localhost":
-        return True
-    try:
-        # Parsed: 127.0.0.1.example is a name that anybody can own.
-        return ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def check_base_url(base: object, what: str) -> URL:
-    """Return *base* as a URL that may carry secrets, or say what is wrong with it."""
-    try:
-        url = URL(base) if isinstance(base, str) else URL()
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError(
-            f"{what}: not an absolute http(s) URL; give scheme and host"
-        )
-    if url.raw_user is not None or url.raw_password is not None:
-        # Base URLs are printed: in errors, and in a Provider's repr.
-        raise ConfigurationError(
-            f"{what}: leave user name and password out of the URL; only tokens and "
-            "client credentials are sent there"
-        )
-    if url.scheme == "http" and not is_loopback(url.host):
-        raise ConfigurationError(
-            f"{what}: tokens would travel over plain http to {url.host}; use https "
-            "(http is for loopback only)"
-        )
-    return url

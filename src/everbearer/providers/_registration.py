@@ -11,7 +11,8 @@ from yarl import URL
 
 from everbearer._redact import fingerprint
 from everbearer.errors import ConfigurationError
-from everbearer.providers._description import Provider, check_base_url, is_loopback
+from everbearer.providers._base_url import check_base_url, is_loopback
+from everbearer.providers._description import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -74,9 +75,13 @@ class Registration:
                 f"{self.name}: client_secret is a text that is not empty, a function "
                 "that returns one, or None"
             )
-        if self.client_secret is None and any(
-            call and call.client_authentication != "none"
-            for call in (self.provider.exchange, self.provider.refresh)
+        if (
+            self.client_secret is None
+            and not self.provider.secret_optional
+            and any(
+                call and call.client_authentication != "none"
+                for call in (self.provider.exchange, self.provider.refresh)
+            )
         ):
             raise ConfigurationError(
                 f"{self.name}: client_secret is missing; {self.provider.name} "

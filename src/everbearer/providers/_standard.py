@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from everbearer import vocabulary as v
 from everbearer.errors import ConfigurationError
+from everbearer.providers._base_url import check_base_url
 from everbearer.providers._description import (
     AuthorizeEndpoint,
     ErrorRule,
@@ -17,7 +18,6 @@ from everbearer.providers._description import (
     TokenCall,
     TokenVerdict,
     Verdict,
-    check_base_url,
 )
 
 if TYPE_CHECKING:

@@ -129,13 +129,16 @@ def _landed(
 def _revoke(account: AccountTokens, token: Token) -> None:
     """Rule 14, best effort: a grant that nobody holds any more should not live on."""
     refresher, provider = account.refresher, account.registration.provider
-    if provider.revoke is None or token.refresh_token is None:
+    ending = Revocation.of(provider, token)
+    if provider.revoke is None or ending is None:
         return
+    if ending.token not in {token.access_token, token.refresh_token}:
+        return  # What names a company, not a grant, would end the new one too.
     refresher.spawn(
         account.key,
         refresher.endpoint.ask(
             account.registration,
-            Revocation(token.refresh_token),
+            ending,
             total=refresher.timing.deadline,
             connect=refresher.timing.connect,
             account=account.key.account,

@@ -1,7 +1,13 @@
 """HOW a token is asked for: grants, requests and answers as values; one file posts."""
 
 from everbearer.token_endpoint._endpoint import TokenEndpoint
-from everbearer.token_endpoint._grant import CodeGrant, Grant, RefreshGrant, Revocation
+from everbearer.token_endpoint._grant import (
+    CodeGrant,
+    Grant,
+    RedirectUris,
+    RefreshGrant,
+    Revocation,
+)
 from everbearer.token_endpoint._outcome import (
     Ambiguous,
     Granted,
@@ -26,6 +32,7 @@ __all__ = [
     "NotSent",
     "Outcome",
     "OutcomeKind",
+    "RedirectUris",
     "RefreshGrant",
     "Refused",
     "Revocation",

@@ -18,11 +18,15 @@ def credentials(
     call: TokenCall, client_id: str, secret: str | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The headers and the body parameters that authenticate the client."""
+    if secret is None:
+        # A public client (RFC 6749 section 3.2.1).
+        return {}, {v.CLIENT_ID: client_id}
     if call.client_authentication == "client_secret_basic":
         # Section 2.3.1: both are form-urlencoded before they are joined by a colon.
-        pair = f"{quote_plus(client_id)}:{quote_plus(secret or '')}"
+        write = str if call.plain_basic else quote_plus
+        pair = f"{write(client_id)}:{write(secret)}"
         encoded = base64.b64encode(pair.encode()).decode()
         return {v.AUTHORIZATION: f"Basic {encoded}"}, {}
     if call.client_authentication == "client_secret_post":
-        return {}, {v.CLIENT_ID: client_id, v.CLIENT_SECRET: secret or ""}
+        return {}, {v.CLIENT_ID: client_id, v.CLIENT_SECRET: secret}
     return {}, {v.CLIENT_ID: client_id}

@@ -6,6 +6,7 @@ read here can be stored: no NaN, no endless integer, no half of a surrogate pair
 
 from __future__ import annotations
 
+import base64
 import codecs
 import json
 import math
@@ -19,10 +20,11 @@ from everbearer._redact import HIDDEN, excerpt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["decompressed", "found", "parsed", "storable", "words"]
+__all__ = ["claims", "decompressed", "found", "parsed", "storable", "words"]
 
 _MOST_DIGITS: Final = 400
 _MOST_CODINGS: Final = 2
+_JWT_PARTS: Final = 3
 _DEEPEST_WORDS: Final = 4
 
 # Families whose decoders take linear time and cannot fail in surprising ways.
@@ -88,6 +90,24 @@ def parsed(body: bytes, content_type: str = "") -> object:
         )
     except (ValueError, RecursionError):
         return None
+
+
+def claims(token: object) -> Mapping[str, Any]:
+    """The claims of *token* if it is a signed JWT (RFC 7519 section 3), else nothing.
+
+    Not verified: what is read here came over TLS from the server that issued it, and
+    decides about nothing but when to ask again.
+    """
+    parts = token.split(".") if isinstance(token, str) else []
+    if len(parts) != _JWT_PARTS:
+        return {}
+    try:
+        # RFC 7515 section 2: without padding; what is too much of it is ignored.
+        payload = base64.urlsafe_b64decode(f"{parts[1]}==")
+    except ValueError:
+        return {}
+    read = parsed(payload)
+    return read if isinstance(read, dict) else {}
 
 
 def _finite(digits: str) -> float | None:

@@ -16,11 +16,16 @@ from attrs import field, frozen
 from everbearer import vocabulary as v
 from everbearer._redact import excerpt
 from everbearer.token_endpoint._document import decompressed
-from everbearer.token_endpoint._grant import Revocation
+from everbearer.token_endpoint._grant import RedirectUris, Revocation
 from everbearer.token_endpoint._guarded_body import GuardedBody
-from everbearer.token_endpoint._outcome import Ambiguous, NotSent
-from everbearer.token_endpoint._request import token_request
-from everbearer.token_endpoint._response import classify, classify_revocation
+from everbearer.token_endpoint._outcome import (
+    Ambiguous,
+    Granted,
+    NotSent,
+    Unrecognised,
+)
+from everbearer.token_endpoint._request import call_for, token_request
+from everbearer.token_endpoint._response import classify, classify_tokenless
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import LooseHeaders
 
     from everbearer._clock import Clock
-    from everbearer.providers import Registration
+    from everbearer.providers import Registration, TokenCall
     from everbearer.token_endpoint._grant import Grant
     from everbearer.token_endpoint._outcome import Outcome
     from everbearer.token_endpoint._request import TokenRequest
@@ -42,6 +47,10 @@ _LONGEST_ANSWER: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
 # aiohttp takes a total of 0 for "no limit".
 _SHORTEST_TOTAL: Final = 0.001
+
+_TOKENLESS: Final = (Revocation, RedirectUris)
+# RFC 9110 sections 15.5.5 and 15.5.6: there is nothing here that takes a grant.
+_NOT_HERE: Final = frozenset({404, 405})
 
 # What a token request is made of.  Whatever else a session's defaults, its cookies or
 # a netrc add, such as somebody's Authorization header, is nobody's business here.
@@ -85,6 +94,7 @@ class TokenEndpoint:
     ) -> None:
         self._http = http
         self._clock = clock
+        self._answering: dict[tuple[str, TokenCall], str] = {}
 
     async def ask(
         self,
@@ -97,6 +107,9 @@ class TokenEndpoint:
         account: str = "",
     ) -> Outcome:
         """Present *grant* once; no redirect is followed, nothing is repeated.
+
+        Where the provider's description names other paths, the next is asked only if
+        the one before does not exist.
 
         Trouble with the network is an outcome, not an exception.  When the caller is
         cancelled the connection is closed, and if the grant was sent by then nobody
@@ -120,7 +133,40 @@ class TokenEndpoint:
             ConfigurationError: The client secret cannot be had, or the provider has no
                 such call.
         """
-        request = token_request(registration, grant, registration.secret())
+        secret = registration.secret()
+        call = call_for(registration.provider, grant)
+        known = (registration.provider.base.token, call)
+        first = self._answering.get(known, call.path)
+        paths = dict.fromkeys((first, call.path, *call.other_paths))
+        until = self._clock.elapsed() + total
+        outcome: Outcome = NotSent("no path")
+        for path in paths:
+            outcome = await self._ask(
+                registration,
+                grant,
+                token_request(registration, grant, secret, path),
+                total=until - self._clock.elapsed(),
+                connect=connect,
+                before_sending=before_sending,
+                account=account,
+            )
+            if isinstance(outcome, Granted):
+                self._answering[known] = path
+            if not isinstance(outcome, Unrecognised) or outcome.status not in _NOT_HERE:
+                break
+        return outcome
+
+    async def _ask(
+        self,
+        registration: Registration,
+        grant: Grant,
+        request: TokenRequest,
+        *,
+        total: float,
+        connect: float,
+        before_sending: Callable[[], Awaitable[None]] | None,
+        account: str,
+    ) -> Outcome:
         session = await self._http()
         started_at = self._clock.wall()
         body = GuardedBody(
@@ -146,7 +192,7 @@ class TokenEndpoint:
             # The second: a server that answers 408 to a connection that says nothing.
             outcome = _unanswered(body, failure, request.secrets)
         else:
-            read = classify_revocation if isinstance(grant, Revocation) else classify
+            read = classify_tokenless if isinstance(grant, _TOKENLESS) else classify
             outcome = read(
                 registration.provider,
                 status=answer.status,

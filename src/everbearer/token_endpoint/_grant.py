@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from attrs import field, frozen
 
-__all__ = ["CodeGrant", "Grant", "RefreshGrant", "Revocation"]
+from everbearer import vocabulary as v
+
+if TYPE_CHECKING:
+    from everbearer.providers import Provider
+    from everbearer.tokens import Token
+
+__all__ = ["CodeGrant", "Grant", "RedirectUris", "RefreshGrant", "Revocation"]
 
 
 @frozen
@@ -25,9 +34,28 @@ class RefreshGrant:
 
 @frozen
 class Revocation:
-    """A token to be ended (RFC 7009 section 2.1)."""
+    """A token to be ended (RFC 7009 section 2.1), or what the provider takes for it."""
 
     token: str = field(repr=False)
 
+    @classmethod
+    def of(cls, provider: Provider, token: Token) -> Revocation | None:
+        """What ends the grant of *token* at *provider*; None if it cannot be told."""
+        member: object = {
+            **token.extra,
+            v.ACCESS_TOKEN: token.access_token,
+            v.REFRESH_TOKEN: token.refresh_token,
+        }
+        for step in provider.revokes:
+            member = member.get(step) if isinstance(member, Mapping) else None
+        return cls(member) if isinstance(member, str) and member else None
 
-Grant = CodeGrant | RefreshGrant | Revocation
+
+@frozen
+class RedirectUris:
+    """Redirect URIs to be registered; no grant, but it goes the same way."""
+
+    uris: tuple[str, ...]
+
+
+Grant = CodeGrant | RefreshGrant | Revocation | RedirectUris

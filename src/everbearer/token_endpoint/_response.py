@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from everbearer import vocabulary as v
 from everbearer._redact import excerpt
 from everbearer.providers import TokenVerdict
-from everbearer.token_endpoint._document import found, parsed, storable, words
+from everbearer.token_endpoint._document import (
+    claims,
+    found,
+    parsed,
+    storable,
+    words,
+)
 from everbearer.token_endpoint._outcome import (
     Ambiguous,
     Granted,
@@ -22,16 +28,16 @@ from everbearer.token_endpoint._outcome import (
     TooEarly,
     Unrecognised,
 )
-from everbearer.token_endpoint._spans import lifetime, retry_after
+from everbearer.token_endpoint._spans import Answered, lifetime, retry_after
 from everbearer.tokens import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from everbearer.providers import ErrorRule, Provider
+    from everbearer.providers import ErrorRule, Provider, TokenAnswer
     from everbearer.token_endpoint._outcome import Outcome
 
-__all__ = ["classify", "classify_revocation", "is_acceptable_token"]
+__all__ = ["classify", "classify_tokenless", "is_acceptable_token"]
 
 _LONGEST_TOKEN: Final = 64 * 1024
 # RFC 9110 section 15.6.4 and RFC 6585 section 4: not processed.
@@ -91,7 +97,7 @@ def classify(
     return Ambiguous(said, status)
 
 
-def classify_revocation(
+def classify_tokenless(
     provider: Provider,
     *,
     status: int,
@@ -102,9 +108,12 @@ def classify_revocation(
     secrets: Iterable[str] = (),
     trouble: str = "",
 ) -> Outcome:
-    """The same for a revocation: RFC 7009 section 2.2, the status says it all."""
+    """The same where no token is asked for, as in a revocation.
+
+    RFC 7009 section 2.2: the status says it all.
+    """
     if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
-        return Granted(Token(), "revoked")
+        return Granted(Token(), "done")
     return classify(
         provider,
         status=status,
@@ -145,7 +154,8 @@ def _granted(
     trouble: str,
 ) -> Outcome:
     reading = provider.answer
-    access_token = members.get(reading.access_token)
+    names = (reading.access_token, *reading.other_access_tokens)
+    access_token = next((found for name in names if (found := members.get(name))), None)
     refresh_token = members.get(reading.refresh_token)
     if not isinstance(refresh_token, str) or not refresh_token:
         # Omitted: the old one stays (RFC 6749 section 6).  Some servers write null.
@@ -157,28 +167,42 @@ def _granted(
         )
     if refresh_token is not None and not is_acceptable_token(refresh_token):
         return Ambiguous("the refresh token in the answer is unusable", status)
-    seconds = lifetime(reading.spans, members)
-    if seconds is None:
-        seconds = reading.default_lifetime
-    kept = lifetime(reading.refresh_spans, members)
-    if kept is None:
-        # Also of a refresh token that this answer leaves out, and so leaves valid.
-        kept = provider.refresh_idle_lifetime
+    answered = Answered(members, claims(access_token), asked_at)
     scope = members.get(v.SCOPE)
     return Granted(
         Token(
             access_token,
             refresh_token,
-            _after(asked_at, seconds),
-            _after(asked_at, kept),
+            _after(
+                asked_at, lifetime(reading.spans, answered), reading.default_lifetime
+            ),
+            _after(
+                asked_at,
+                lifetime(reading.refresh_spans, answered),
+                # Also of one that this answer leaves out, and so leaves valid.
+                provider.refresh_idle_lifetime,
+            ),
             scope if isinstance(scope, str) and storable(scope) else None,
-            {
-                name: members[name]
-                for name in reading.keep_extra
-                if name in members and storable(members[name])
-            },
+            _extra(reading, members),
         )
     )
+
+
+def _extra(reading: TokenAnswer, members: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an answer besides its tokens.
+
+    The claims are not verified: section 3.1.3.7 of OpenID Connect Core lets TLS take
+    the place of the signature where the id token comes from the token endpoint.
+    """
+    kept = {name: members.get(name) for name in reading.keep_extra}
+    if reading.id_token is not None:
+        kept["id_token"] = members.get(reading.id_token)
+        kept["id_token_claims"] = claims(kept["id_token"]) or None
+    return {
+        name: value
+        for name, value in kept.items()
+        if (value is not None or name in members) and storable(value)
+    }
 
 
 def is_acceptable_token(token: object) -> bool:
@@ -196,5 +220,8 @@ def is_acceptable_token(token: object) -> bool:
     )
 
 
-def _after(asked_at: float, seconds: float | None) -> datetime | None:
+def _after(
+    asked_at: float, said: float | None, default: float | None
+) -> datetime | None:
+    seconds = default if said is None else said
     return None if seconds is None else datetime.fromtimestamp(asked_at + seconds, UTC)

@@ -4,47 +4,122 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from attrs import field, frozen
 
 from everbearer import vocabulary as v
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from everbearer.providers import AccessTokenSpan
 
-__all__ = ["lifetime", "retry_after"]
+__all__ = ["Answered", "lifetime", "retry_after"]
 
 _LONGEST_LIFE: Final = 10 * 366 * 86400.0
 _LONGEST_WAIT: Final = 86400.0
+# In seconds this is the year 5138, in milliseconds 1973.
+_MILLISECONDS_FROM: Final = 1e11
+_DURATION: Final = re.compile(
+    r"(?i)(?P<count>[0-9]{1,9}(\.[0-9]{1,9})?)\s{0,9}"
+    r"(?P<unit>s(ec(ond)?s?)?|m(in(ute)?s?)?|h((ou)?rs?)?|d(ays?)?|w(eeks?)?)"
+)
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def lifetime(
-    spans: Iterable[AccessTokenSpan], members: Mapping[str, Any]
-) -> float | None:
-    """The first of *spans* that reads.
+@frozen
+class Answered:
+    """What an answer says of its access token's life.
+
+    Attributes:
+        members: Of the token response.
+
+        claims: Of the access token, if it is a JWT.
+
+        asked_at: Seconds since the epoch, from before the request was sent.
+    """
+
+    members: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    asked_at: float
+
+
+def lifetime(spans: Iterable[AccessTokenSpan], answered: Answered) -> float | None:
+    """The first of *spans* that reads, in seconds from when it was asked for.
 
     RFC 6749 section 5.1 says a number of seconds; strings are common.  Nonsense
     (negative, zero, more than ten years, true, a list) is nothing, not an error: the
     token beside it is good.
     """
     for span in spans:
-        seconds = _seconds(members.get(span.name))
-        if seconds is not None:
+        seconds = _READERS[span.form](span.name, answered)
+        if seconds is not None and 0 < seconds <= _LONGEST_LIFE:
             return seconds
     return None
 
 
-def _seconds(value: object) -> float | None:
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        seconds = float(value)
+        return float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if 0 < seconds <= _LONGEST_LIFE else None
+
+
+def _seconds(name: str, answered: Answered) -> float | None:
+    return _number(answered.members.get(name))
+
+
+def _duration(name: str, answered: Answered) -> float | None:
+    value = answered.members.get(name)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return _number(value)
+    return float(match["count"]) * _UNITS[match["unit"][0].lower()]
+
+
+def _instant(name: str, answered: Answered) -> float | None:
+    moment = _moment(answered.members.get(name))
+    return None if moment is None else moment - answered.asked_at
+
+
+def _claim(name: str, answered: Answered) -> float | None:
+    """The shorter of what is left by this clock and of what the issuer gave.
+
+    Where the clocks disagree so much that nothing is left, only the latter.
+    """
+    ends, began = (_number(answered.claims.get(each)) for each in (name, "iat"))
+    if ends is None:
+        return None
+    left = ends - answered.asked_at
+    given = left if began is None else ends - began
+    return min(left, given) if left > 0 else given
+
+
+def _moment(value: object) -> float | None:
+    """Seconds since the epoch; a text without its offset could be anywhere."""
+    number = _number(value)
+    if number is not None:
+        return number / 1000 if number > _MILLISECONDS_FROM else number
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+_READERS: Final[Mapping[str, Callable[[str, Answered], float | None]]] = {
+    "seconds": _seconds,
+    "duration": _duration,
+    "instant": _instant,
+    "claim": _claim,
+}
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -107,3 +107,64 @@ def test_nothing_of_it_is_printed():
     """Code and state are secrets."""
     values = read_callback("?code=canary-c&state=canary-s", NAMES)
     assert "canary" not in repr(values)
+
+
+APPENDED = [
+    pytest.param("?code=c&state=s", id="as usual"),
+    pytest.param("?a=1&code=c&state=s", id="ampersand"),
+    pytest.param("?a=1?code=c&state=s", id="question mark"),
+    pytest.param("?a=1&b=2?code=c&state=s", id="longer query"),
+    pytest.param("?a=1?state=s&code=c", id="state first"),
+    pytest.param("?a=1?code=c?state=s", id="three"),
+    pytest.param("?state=s?code=c", id="after state"),
+    pytest.param("?next=/page?code=other&code=c&state=s", id="somebody's text"),
+    pytest.param("?next=/page?state=open&code=c&state=s", id="somebody's state"),
+    pytest.param("?a=1%3Fcode=c&state=s", id="encoded on the way"),
+]
+
+
+@pytest.mark.parametrize("callback", APPENDED)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda query: f"http://x/cb{query}", id="url"),
+        pytest.param(lambda query: URL(f"http://x/cb{query}"), id="yarl"),
+        pytest.param(lambda query: URL(f"http://x/cb{query}").query, id="mapping"),
+    ],
+)
+def test_a_second_question_mark(callback, form):
+    """Where that is how a provider appends, what it appended is found."""
+    values = read_callback(form(callback), NAMES, NAMES)
+    assert (values.codes, values.state, values.error) == ({"code": "c"}, "s", None)
+
+
+def test_an_error_after_a_second_question_mark():
+    """A refusal that is appended like the code is understood like it."""
+    values = read_callback("http://x/cb?a=1?error=access_denied", NAMES, NAMES)
+    assert values.error == "access_denied"
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        pytest.param("?code=c?code=d&state=s", id="code twice"),
+        pytest.param("?a=1?code=c?code=d&state=s", id="code twice, appended"),
+        pytest.param("?state=s?state=t&code=c", id="state twice"),
+        pytest.param("?a=1?b=2", id="nothing of ours"),
+        pytest.param({"a": b"1?code=c"}, id="bytes"),
+        pytest.param({"a": "?" + "code=c?" * 100_000}, id="1 MB"),
+    ],
+)
+def test_a_second_question_mark_excuses_nothing(callback):
+    """What is there twice, or not at all, is refused as ever."""
+    with pytest.raises(CallbackError) as caught:
+        read_callback(callback, NAMES, NAMES)
+    assert caught.value.code == "malformed"
+
+
+def test_elsewhere_a_question_mark_is_text():
+    """Where the provider does not append that way, a value is left alone."""
+    with pytest.raises(CallbackError):
+        read_callback("http://x/cb?a=1?code=c&state=s", NAMES)
+    values = read_callback("http://x/cb?code=c?state=t&state=s", NAMES)
+    assert values.codes == {"code": "c?state=t"}
