@@ -101,7 +101,7 @@ def standard_provider(
         api_base: Relative paths of API calls are appended to it; its origin is the
             one that gets the token.
 
-        revoke_url: RFC 7009, if there is one; on the token endpoint's origin.
+        revoke_url: RFC 7009, if there is one.
 
         client_authentication: Section 2.3.1; ``none`` for public clients.
 
@@ -137,8 +137,9 @@ def standard_provider(
     check_base_url(api_base, f"{name} api_base")
     revoke = None
     if revoke_url is not None:
+        origin, revoke_path = _split(revoke_url, f"{name} revoke_url")
         revoke = TokenCall(
-            str(URL(revoke_url)),
+            revoke_path if origin == token else str(URL(revoke_url)),
             v.TOKEN,
             encoding,
             client_authentication,
