@@ -68,8 +68,8 @@ def signals(provider: Provider) -> str:
         status = "/".join(str(each) for each in sorted(signal.statuses))
         words = sorted(signal.values) or [signal.www_authenticate_error or ""]
         for word in words:
-            what = f"{status} `{word}`" if word else f"any {status}"
-            said[f"{what.strip()}: {signal.verdict.name.lower()}"] = None
+            what = f"`{word}`" if word else f"any {status}"
+            said[f"{what}: {signal.verdict.name.lower()}"] = None
     return "<br>".join(said) or "none"
 
 
@@ -77,13 +77,13 @@ def refusals(provider: Provider) -> str:
     """What the token endpoint says beyond RFC 6749 section 5.2."""
     standard = {value for rule in STANDARD_ERROR_RULES for value in rule.values}
     said = [
-        f"`{value}`: {rule.verdict.name.lower().replace('_', ' ')}"
+        f"`{value}{'…' * rule.beginning}`: {rule.verdict.name.lower()}"
         for rule in provider.error_rules
         for value in sorted(rule.values - standard)
     ]
     missing = standard - {v for rule in provider.error_rules for v in rule.values}
     said += [f"`{value}`: unrecognised" for value in sorted(missing)]
-    return "<br>".join(said) or "as in the RFC"
+    return "<br>".join(said).replace("too_early", "too early") or "as in the RFC"
 
 
 def hosts(provider: Provider) -> str:

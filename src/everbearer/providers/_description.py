@@ -203,12 +203,16 @@ class ErrorRule:
         statuses: HTTP statuses; empty means any.
 
         json_path, values: As in `ExpirySignal`.
+
+        beginning: Whether a value is only the beginning of what must be found there:
+            some sentences end with a date.
     """
 
     verdict: TokenVerdict
     statuses: frozenset[int] = frozenset()
     json_path: tuple[str, ...] = ("error",)
     values: frozenset[str] = frozenset()
+    beginning: bool = False
 
 
 @frozen

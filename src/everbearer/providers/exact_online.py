@@ -31,13 +31,13 @@ _TOO_EARLY = ErrorRule(
     json_path=("error_description",),
     values=frozenset({"Rate limit exceeded: access_token not expired"}),
 )
-# websmurf/laravel-exact-online#23: an expired refresh token is answered with
-# invalid_request and a sentence that has the date in it.  The standard rules take that
-# code for the client's fault, which would stop every account, so here it means nothing
-# by itself: UNRECOGNISED, kept, and refused when it stays so.
-_RULES = tuple(
-    evolve(rule, values=rule.values - {"invalid_request"})
-    for rule in STANDARD_ERROR_RULES
+_EXPIRED = ErrorRule(
+    # websmurf/laravel-exact-online#23: an expired refresh token is answered with
+    # invalid_request, and a sentence that goes on with the date.
+    TokenVerdict.REFUSED,
+    json_path=("error_description",),
+    values=frozenset({"The refresh token expired at "}),
+    beginning=True,
 )
 
 EXACT_ONLINE = evolve(
@@ -81,5 +81,5 @@ EXACT_ONLINE = evolve(
     # A revocation endpoint: unknown.
     # forums.invantive.com, 2903: 30 days unused at the least, since July 2021.
     refresh_idle_lifetime=30 * 86400.0,
-    error_rules=(_TOO_EARLY, *_RULES),
+    error_rules=(_TOO_EARLY, _EXPIRED, *STANDARD_ERROR_RULES),
 )

@@ -72,7 +72,7 @@ EVERYWHERE = [
                 "The refresh token expired at 10/11/2022 9:18:20 PM and it is now "
                 "10/28/2022 4:15:50 PM.",
             ),
-            "unrecognised",
+            "refused",
             id="exact-expired",
         ),
         pytest.param(
