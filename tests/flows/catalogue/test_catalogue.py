@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from everbearer import AuthorizationRequired, Client, TemporarilyUnavailable, Timing
+from everbearer import (
+    AuthorizationRequired,
+    Client,
+    TemporarilyUnavailable,
+    Timing,
+    providers,
+)
 from everbearer.providers import (
     BILLIT,
     EXACT_ONLINE,
@@ -23,7 +30,7 @@ from everbearer.providers import (
 )
 from everbearer.stores import MemoryStore
 
-pytestmark = pytest.mark.asyncio
+SEEDS = Path(__file__).parents[2] / "seeds"
 
 PLAYED = (
     BILLIT,
@@ -82,7 +89,19 @@ def reject(server, clock):
     server.pairs[-1].dead = True
 
 
+def test_every_provider_has_been_tried():
+    """Each description is played here, or held to its provider's own document."""
+    offered = {
+        each.name
+        for name in providers.__all__
+        if isinstance(each := getattr(providers, name), providers.Provider)
+    }
+    documents = {path.stem for path in SEEDS.glob("*.toml")}
+    assert offered == {each.name for each in PLAYED} | documents
+
+
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_connect_and_call(server, acme, clock):
     """What the callback and the answer tell is kept, and identity travels along."""
     status, played = server.status, server.played
@@ -101,6 +120,7 @@ async def test_connect_and_call(server, acme, clock):
 
 
 @playing(*(each for each in PLAYED if each.answer.default_lifetime))
+@pytest.mark.asyncio
 async def test_expiry_by_clock(server, acme, clock):
     """A token at its end is replaced before a call is spent on it."""
     let_pass(server, clock)
@@ -109,6 +129,7 @@ async def test_expiry_by_clock(server, acme, clock):
 
 
 @playing(MONEYBIRD)
+@pytest.mark.asyncio
 async def test_a_token_without_an_end(server, acme, clock):
     """Where no end is published only the API's answer is a reason to refresh."""
     clock.ahead += 30 * 86400
@@ -117,6 +138,7 @@ async def test_a_token_without_an_end(server, acme, clock):
 
 
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_expiry_by_signal(server, acme, clock):
     """The API says so before the clock does: one refresh, and the caller sees 200."""
     reject(server, clock)
@@ -130,6 +152,7 @@ async def test_expiry_by_signal(server, acme, clock):
 
 
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_rotation(server, acme, clock):
     """Refresh after refresh the right refresh token is spent, whatever the family."""
     for _ in range(4):
@@ -143,6 +166,7 @@ async def test_rotation(server, acme, clock):
 
 
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_a_hundred_callers_on_one_dead_token(server, acme, clock):
     """However many notice, one token request is made."""
     reject(server, clock)
@@ -152,6 +176,7 @@ async def test_a_hundred_callers_on_one_dead_token(server, acme, clock):
 
 
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_refusal(server, acme, clock):
     """The user ended the grant: said in the provider's dialect, asked for once."""
     server.grant_over = True
@@ -164,6 +189,7 @@ async def test_refusal(server, acme, clock):
 
 
 @playing(*PLAYED)
+@pytest.mark.asyncio
 async def test_disconnect(server, client, acme):
     """The refresh token is revoked where the provider has a call for it."""
     await client.disconnect(server.played.name, "acme")
@@ -172,6 +198,7 @@ async def test_disconnect(server, client, acme):
 
 
 @playing(XERO, QUICKBOOKS, ZOHO_BOOKS)
+@pytest.mark.asyncio
 async def test_a_lost_answer_is_recovered(server, acme, clock):
     """Inside a window, or where the token did not change, nothing is lost."""
     server.lose_answer = True
@@ -186,6 +213,7 @@ async def test_a_lost_answer_is_recovered(server, acme, clock):
 
 
 @playing(FORTNOX, SAGE_ACCOUNTING)
+@pytest.mark.asyncio
 async def test_a_lost_answer_without_a_window(server, acme, clock):
     """Asked once more at the very end, and then it is the user's move."""
     server.lose_answer = True
@@ -200,6 +228,7 @@ async def test_a_lost_answer_without_a_window(server, acme, clock):
 
 
 @playing(EXACT_ONLINE)
+@pytest.mark.asyncio
 async def test_a_token_too_young_to_be_replaced(server, acme, clock):
     """One that the API rejects is asked for once, and again when it is old enough."""
     server.pairs[-1].dead = True
@@ -214,6 +243,7 @@ async def test_a_token_too_young_to_be_replaced(server, acme, clock):
 
 
 @playing(EXACT_ONLINE)
+@pytest.mark.asyncio
 async def test_the_leeway_is_inside_what_is_allowed(server, client, acme, clock):
     """A stale token serves on while its replacement is fetched in the background."""
     clock.ahead += 576.0
@@ -223,6 +253,7 @@ async def test_the_leeway_is_inside_what_is_allowed(server, client, acme, clock)
 
 
 @playing(ZOHO_BOOKS.in_environment("eu"), FREEAGENT.in_environment("sandbox"))
+@pytest.mark.asyncio
 async def test_other_environments(server, acme):
     """An environment is other hosts, and nothing else."""
     assert await whoami(acme) == "acme"
