@@ -57,9 +57,10 @@ QUICKBOOKS = evolve(
     ),
     answer=TokenAnswer(
         default_lifetime=3600.0,
-        # 100 days, prolonged by use (8 726 400 seen).  Since November 2025 five years
-        # at most, which answers tell only where the request asks for it
-        # (QuickBooks-V3-Java-SDK v6.5.4): not said here.
         refresh_spans=(AccessTokenSpan("x_refresh_token_expires_in"),),
     ),
+    # intuit/QuickBooks-V3-Java-SDK, release v6.5.4: valid if used "at least every 100
+    # days", and now five years at most, which an answer tells only where the request
+    # asks for it: not said here.
+    refresh_idle_lifetime=100 * 86400.0,
 )
