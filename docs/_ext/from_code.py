@@ -17,10 +17,11 @@ from sphinx.util.docutils import SphinxDirective
 
 from everbearer import Timing, providers
 from everbearer.cli._main import command
-from everbearer.providers import ExpirySignal, Provider
+from everbearer.providers import AccessTokenSpan, Provider
+from everbearer.providers._standard import STANDARD_ERROR_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sphinx.application import Sphinx
 
@@ -37,61 +38,100 @@ def known() -> Iterator[Provider]:
             yield offered
 
 
+def span(seconds: float | None) -> str:
+    """Seconds as people say them; "none known" where nothing is published."""
+    if seconds is None:
+        return "none known"
+    for name, length, least in (("days", 86400, 2), ("h", 3600, 1), ("min", 60, 2)):
+        if seconds >= least * length and not seconds % length:
+            return f"{seconds / length:g} {name}"
+    return f"{seconds:g} s"
+
+
+def lifetime(said: tuple[AccessTokenSpan, ...], default: float | None) -> str:
+    """What answers say, and what holds where they do not."""
+    names = ", ".join(f"`{each.name}`" for each in said)
+    if default is None:
+        return names or span(None)
+    return f"{span(default)} (or {names})" if names else span(default)
+
+
+def window(seconds: float) -> str:
+    """A span that may be none."""
+    return span(seconds) if seconds else "none"
+
+
 def signals(provider: Provider) -> str:
-    """What the API says when a token is no good, as a list of codes."""
-    said = {
-        f"{told}: {signal.verdict.name.lower()}": None
-        for signal in provider.expiry_signals
-        for told in telling(signal)
-    }
-    return ", ".join(said) or "none"
+    """What the API says when a token is no good."""
+    said: dict[str, None] = {}
+    for signal in provider.expiry_signals:
+        status = "/".join(str(each) for each in sorted(signal.statuses))
+        words = sorted(signal.values) or [signal.www_authenticate_error or ""]
+        for word in words:
+            what = f"`{word}`" if word else f"any {status}"
+            said[f"{what}: {signal.verdict.name.lower()}"] = None
+    return "<br>".join(said) or "none"
 
 
-def telling(signal: ExpirySignal) -> list[str]:
-    """Its codes, or where it has none its challenge, or else its statuses."""
-    if signal.values:
-        return [f"`{value}`" for value in sorted(signal.values)]
-    if signal.www_authenticate_error is not None:
-        return [f"`WWW-Authenticate: Bearer error={signal.www_authenticate_error}`"]
-    return [f"any {status}" for status in sorted(signal.statuses)]
+def refusals(provider: Provider) -> str:
+    """What the token endpoint says beyond RFC 6749 section 5.2."""
+    standard = {value for rule in STANDARD_ERROR_RULES for value in rule.values}
+    said = [
+        f"`{value}{'…' * rule.beginning}`: {rule.verdict.name.lower()}"
+        for rule in provider.error_rules
+        for value in sorted(rule.values - standard)
+    ]
+    missing = standard - {v for rule in provider.error_rules for v in rule.values}
+    said += [f"`{value}`: unrecognised" for value in sorted(missing)]
+    return "<br>".join(said).replace("too_early", "too early") or "as in the RFC"
 
 
 def hosts(provider: Provider) -> str:
-    """The API bases, by environment."""
-    return ", ".join(f"{name} `{at.api}`" for name, at in provider.hosts.items())
+    """The API bases, by environment; the one that is chosen first."""
+    ordered = sorted(provider.hosts, key=lambda name: name != provider.environment)
+    said = (f"{name}: `{provider.hosts[name].api}`" for name in ordered)
+    return "<br>".join(said) or "none published"
 
 
-def quoted(names: tuple[str, ...]) -> str:
+def quoted(names: Iterable[str]) -> str:
     """*names*, or that there are none."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
-def idle(provider: Provider) -> str:
-    """After how long a refresh token ends that nobody uses."""
-    lifetime = provider.refresh_idle_lifetime
-    return "not known to" if lifetime is None else f"after {lifetime:g} s"
+Facts = dict[str, "Callable[[Provider], str]"]
 
-
-FACTS: dict[str, Callable[[Provider], str]] = {
-    "API": hosts,
-    "connect link": lambda p: f"`{p.authorize.path}`",
-    "redirect URI and code": lambda p: (
-        f"`{p.authorize.redirect_uri_name}`, `{p.callback.code_name}`"
-    ),
-    "`response_type`": lambda p: str(p.authorize.response_type or "left out"),
-    "token endpoint": lambda p: f"`{p.refresh.path}`",
-    "client authentication": lambda p: p.refresh.client_authentication,
-    "encoding of token calls": lambda p: p.refresh.encoding,
-    "scopes": lambda p: quoted(p.scopes),
-    "PKCE": lambda p: p.pkce or "none",
-    "refresh tokens rotate": lambda p: p.rotation.replace("_", " "),
-    "refresh tokens idle out": idle,
-    "replay window": lambda p: f"{p.replay_window:g} s",
-    "leeway": lambda p: f"{p.leeway:g} s",
-    "revoke call": lambda p: f"`{p.revoke.path}`" if p.revoke else "none",
-    "expiry signals": signals,
-    "identity headers": lambda p: quoted(tuple(h.name for h in p.identity_headers)),
-    "idempotency headers": lambda p: quoted(p.idempotency_headers),
+TABLES: dict[str, Facts] = {
+    "How long tokens live": {
+        "access token": lambda p: lifetime((), p.answer.default_lifetime),
+        "refresh token": lambda p: lifetime(
+            p.answer.refresh_spans, p.refresh_idle_lifetime
+        ),
+        "refresh tokens rotate": lambda p: p.rotation.replace("_", " "),
+        "replay window": lambda p: window(p.replay_window),
+        "minimum age": lambda p: window(p.minimum_age),
+        "leeway": lambda p: span(p.leeway),
+    },
+    "Environments and headers": {
+        "API, by environment": hosts,
+        "identity headers": lambda p: quoted(h.name for h in p.identity_headers),
+        "idempotency headers": lambda p: quoted(p.idempotency_headers),
+    },
+    "Requests": {
+        "client authentication": lambda p: p.refresh.client_authentication,
+        "token calls": lambda p: p.refresh.encoding,
+        "redirect URI and code": lambda p: (
+            f"`{p.authorize.redirect_uri_name}`, `{p.callback.code_name}`"
+        ),
+        "`response_type`": lambda p: str(p.authorize.response_type or "left out"),
+        "PKCE": lambda p: p.pkce or "none",
+        "scopes": lambda p: quoted(p.scopes),
+        "revocation": lambda p: f"`{p.revoke.path}`" if p.revoke else "none",
+        "kept": lambda p: quoted((*p.callback.keep_extra, *p.answer.keep_extra)),
+    },
+    "Refusals": {
+        "the API on a token": signals,
+        "the token endpoint": refusals,
+    },
 }
 
 
@@ -99,16 +139,22 @@ class ProviderTable(SphinxDirective):
     """Writes out the descriptions."""
 
     def run(self) -> list[nodes.Node]:
-        """A column for each provider."""
-        described = list(known())
-        lines = [
-            "| | " + " | ".join(p.name for p in described) + " |",
-            "| --- |" + " --- |" * len(described),
-            *(
-                f"| {what} | " + " | ".join(fact(p) for p in described) + " |"
-                for what, fact in FACTS.items()
-            ),
-        ]
+        """A table for each kind of facts, a row for each provider."""
+        lines: list[str] = []
+        for title, facts in TABLES.items():
+            lines += [
+                f"**{title}**",
+                "",
+                "| | " + " | ".join(facts) + " |",
+                "| --- |" + " --- |" * len(facts),
+                *(
+                    f"| {each.name} | "
+                    + " | ".join(fact(each) for fact in facts.values())
+                    + " |"
+                    for each in known()
+                ),
+                "",
+            ]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

@@ -239,3 +239,13 @@ async def test_two_dialects_in_one_client(server, register, callback):
         assert caught.value.code == "malformed"
         assert server.asked == []
         await client.authorization.finish(good)
+
+
+async def test_what_the_callback_tells_is_kept(server, register):
+    """The company that the user chose comes with the callback, and nowhere else."""
+    registration = dialect(register(keep_extra=("company",)), keep_extra=("realmId",))
+    async with Client(registration, store=MemoryStore()) as client:
+        request = await client.authorization.start("std", "acme")
+        callback = server.approve(request.url) | {"realmId": "4620", "other": "x"}
+        status = await client.authorization.finish(callback)
+    assert status.extra == {"company": "Acme", "realmId": "4620"}

@@ -34,18 +34,22 @@ class CallbackValues:
         state: As it came back.
 
         error, error_description: Why the provider sends the user back without a code.
+
+        extra: What else the providers' descriptions keep.
     """
 
     codes: Mapping[str, str] = field(repr=False, hash=False)
     state: str | None = field(repr=False)
     error: str | None
     error_description: str
+    extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
 
 
 def read_callback(
     callback: Any,  # noqa: ANN401 - a URL in whatever form, or a mapping
     code_names: Iterable[str],
     question_mark: Iterable[str] = (),
+    extra_names: Iterable[str] = (),
 ) -> CallbackValues:
     """Read *callback*: a URL as received, or a mapping of its query values.
 
@@ -58,16 +62,19 @@ def read_callback(
 
         question_mark: Those of them that may come after a second ``?``.
 
+        extra_names: What else they send back that is kept.
+
     Raises:
         CallbackError: ``malformed``: not a callback, or a value is there twice.
     """
-    code_names = frozenset(code_names)
+    code_names, extra_names = frozenset(code_names), frozenset(extra_names)
+    read = code_names | extra_names | _FIXED
     found: dict[str, str] = {}
     pairs = _pairs(callback)
     if question_mark := frozenset(question_mark):
         pairs = _apart(pairs, question_mark | _FIXED)
     for name, value in pairs:
-        if name not in code_names | _FIXED:
+        if name not in read:
             continue
         if name in found:
             # RFC 6749 section 3.1: parameters must not be included more than once.
@@ -90,6 +97,7 @@ def read_callback(
         state,
         excerpt(error, secrets) if error else None,
         excerpt(found.get(v.ERROR_DESCRIPTION, ""), secrets),
+        {name: found[name] for name in extra_names if name in found},
     )
 
 

@@ -275,6 +275,7 @@ class Authorization:
             callback,
             (each.code_name for each in described),
             (each.code_name for each in described if each.question_mark),
+            (name for each in described for name in each.keep_extra),
         )
         if values.state is None and all(each.returns_state for each in described):
             raise CallbackError("malformed", "no state came back")
@@ -315,7 +316,7 @@ class Authorization:
             extra={"provider": key.provider, "account": key.account},
         )
         if isinstance(outcome, Granted):
-            return await self._save(key, _complete(outcome.token))
+            return await self._save(key, _complete(outcome.token, registration, values))
         if isinstance(outcome, NotSent | Throttled):
             await give_back(store, pending)
             raise TemporarilyUnavailable(
@@ -338,9 +339,20 @@ def _code(registration: Registration, values: CallbackValues) -> str:
         )
 
 
-def _complete(token: Token) -> Token:
-    """The token without the end of a refresh token that was not given."""
-    return token if token.refresh_token else evolve(token, refresh_expires_at=None)
+def _complete(
+    token: Token, registration: Registration, values: CallbackValues
+) -> Token:
+    """The token with what the callback says; its own members win.
+
+    Without the end of a refresh token that was not given.
+    """
+    kept = {
+        name: values.extra[name]
+        for name in registration.provider.callback.keep_extra
+        if name in values.extra
+    }
+    ends = token.refresh_expires_at if token.refresh_token else None
+    return evolve(token, refresh_expires_at=ends, extra={**kept, **token.extra})
 
 
 async def _without_cancelling(exchange: asyncio.Task[AccountStatus]) -> AccountStatus:

@@ -51,6 +51,9 @@ class Callback:
 
         question_mark: Whether what comes back may be appended with ``?`` to a redirect
             URI that has a query already, as in ``/callback?a=1?code=x``.
+
+        keep_extra: Further parameters that are kept, sealed, beside the token: which
+            company or data centre the user chose.
     """
 
     code_name: str = "code"
@@ -58,3 +61,4 @@ class Callback:
     redirect_query_allowed: bool = True
     returns_state: bool = True
     question_mark: bool = False
+    keep_extra: tuple[str, ...] = ()

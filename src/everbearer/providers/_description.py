@@ -11,7 +11,9 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
 from attrs import Attribute, evolve, field, frozen
+from yarl import URL
 
+from everbearer import vocabulary as v
 from everbearer.errors import ConfigurationError
 from everbearer.providers._base_url import check_base_url
 from everbearer.providers._connect_link import AuthorizeEndpoint, Callback
@@ -88,7 +90,8 @@ class TokenCall:
     """One kind of token request.
 
     Attributes:
-        path: Below the token base URL.
+        path: Below the token base URL; or an absolute URL, whose path goes below the
+            token base URL wherever `Provider.with_hosts` gives another.
 
         encoding: Of the body.
 
@@ -204,12 +207,16 @@ class ErrorRule:
         statuses: HTTP statuses; empty means any.
 
         json_path, values: As in `ExpirySignal`.
+
+        beginning: Whether a value is only the beginning of what must be found there:
+            some sentences end with a date.
     """
 
     verdict: TokenVerdict
     statuses: frozenset[int] = frozenset()
     json_path: tuple[str, ...] = ("error",)
     values: frozenset[str] = frozenset()
+    beginning: bool = False
 
 
 @frozen
@@ -277,6 +284,9 @@ class Provider:
         leeway: Seconds before its end from which an access token is stale.  Never
             more than half of its lifetime.
 
+        token_scheme: What stands before the access token in an API call's
+            Authorization header (RFC 6750 section 2.1 says Bearer).
+
         expiry_signals: In order; the first that matches counts.
 
         error_rules: In order; the first that matches counts.
@@ -306,6 +316,7 @@ class Provider:
     refresh_idle_lifetime: float | None = field(default=None, validator=_lasting)
     minimum_age: float = 0.0
     leeway: float = 60.0
+    token_scheme: str = v.BEARER
     expiry_signals: tuple[ExpirySignal, ...] = ()
     error_rules: tuple[ErrorRule, ...] = ()
     identity_headers: tuple[IdentityHeader, ...] = ()
@@ -346,7 +357,15 @@ class Provider:
         }
         for name, base in chosen.items():
             check_base_url(base, f"{self.name} {name}")
-        return evolve(self, hosts={**self.hosts, self.environment: Hosts(**chosen)})
+        revoke = self.revoke
+        if token is not None and revoke is not None and "://" in revoke.path:
+            # A grant of a sandbox is no business of the real host's.
+            revoke = evolve(revoke, path=URL(revoke.path).raw_path_qs)
+        return evolve(
+            self,
+            hosts={**self.hosts, self.environment: Hosts(**chosen)},
+            revoke=revoke,
+        )
 
     def with_encoding(self, encoding: Literal["form", "json"]) -> Provider:
         """The same provider with its token calls encoded otherwise."""

@@ -101,7 +101,7 @@ def standard_provider(
         api_base: Relative paths of API calls are appended to it; its origin is the
             one that gets the token.
 
-        revoke_url: RFC 7009, if there is one; on the token endpoint's origin.
+        revoke_url: RFC 7009, if there is one.
 
         client_authentication: Section 2.3.1; ``none`` for public clients.
 
@@ -161,14 +161,9 @@ def standard_provider(
     check_base_url(api_base, f"{name} api_base")
     revoke = None
     if revoke_url is not None:
-        revoke_origin, revoke_path = _split(revoke_url, f"{name} revoke_url")
-        if revoke_origin != token:
-            raise ConfigurationError(
-                f"{name} revoke_url: not on the token endpoint's origin, {token}; "
-                "describe such a server with a Provider"
-            )
+        origin, revoke_path = _split(revoke_url, f"{name} revoke_url")
         revoke = TokenCall(
-            revoke_path,
+            revoke_path if origin == token else revoke_url,
             v.TOKEN,
             encoding,
             client_authentication,

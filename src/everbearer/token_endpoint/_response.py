@@ -141,7 +141,12 @@ def _verdict(
             return rule.verdict, ""
         wanted = {value.casefold() for value in rule.values}
         for text in found(answer, rule.json_path):
-            if not wanted or text.casefold() in wanted:
+            said = text.casefold()
+            if (
+                not wanted
+                or said in wanted
+                or (rule.beginning and said.startswith(tuple(wanted)))
+            ):
                 return rule.verdict, text
     return None, ""
 

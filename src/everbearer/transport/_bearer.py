@@ -19,6 +19,8 @@ _SHOWN: Final = repr(f"{BEARER} {HIDDEN}")
 class BearerValue(str):
     """``Bearer <token>`` (RFC 6750 section 2.1) with a repr that hides the token.
 
+    A provider may call the scheme otherwise; the repr does not tell.
+
     aiohttp keeps the sent headers in every response and in every
     `aiohttp.ClientResponseError`, whose repr prints them, and a multidict's repr is
     made of the reprs of its values.  On the wire, where ``str()`` counts, it is the
@@ -31,8 +33,8 @@ class BearerValue(str):
     __slots__ = ("access_token",)
     access_token: str
 
-    def __new__(cls, access_token: str) -> Self:
-        self = super().__new__(cls, f"{BEARER} {access_token}")
+    def __new__(cls, access_token: str, scheme: str = BEARER) -> Self:
+        self = super().__new__(cls, f"{scheme} {access_token}")
         self.access_token = access_token
         return self
 

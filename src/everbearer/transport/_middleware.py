@@ -81,6 +81,7 @@ class AccountMiddleware:
         "_key",
         "_private",
         "_respects",
+        "_scheme",
         "_signals",
         "_source",
     )
@@ -103,6 +104,7 @@ class AccountMiddleware:
         self._identity = identity
         self._private = (*(h.name for h in provider.identity_headers), *identity)
         self._respects = respects
+        self._scheme = provider.token_scheme
         self._signals = provider.expiry_signals
         self._judged_from = judged_from(provider.expiry_signals)
         self._idempotency = provider.idempotency_headers
@@ -130,7 +132,7 @@ class AccountMiddleware:
             token = await good_token(self._source, self._key)
         bearer = self._bearer
         if bearer.access_token is not token:
-            bearer = self._bearer = BearerValue(token)
+            bearer = self._bearer = BearerValue(token, self._scheme)
         req.headers[hdrs.AUTHORIZATION] = bearer
         response = await handler(req)
         if response.status < self._judged_from:
@@ -181,7 +183,7 @@ class AccountMiddleware:
     async def _send_one_shot(
         self, req: ClientRequest, handler: ClientHandlerType
     ) -> ClientResponse:
-        bearer = BearerValue(await self._lasting_token())
+        bearer = BearerValue(await self._lasting_token(), self._scheme)
         self._source.one_shot(+1)
         try:
             req.headers[hdrs.AUTHORIZATION] = bearer
@@ -220,7 +222,7 @@ class AccountMiddleware:
         if replacement is None or refusal is not None:
             return response
         make_ready(req)
-        bearer = BearerValue(replacement)
+        bearer = BearerValue(replacement, self._scheme)
         req.headers[hdrs.AUTHORIZATION] = bearer
         response = await handler(req)
         return await self._judge(req, handler, response, bearer, resends - 1)

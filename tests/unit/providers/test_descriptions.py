@@ -37,11 +37,11 @@ def test_hosts_are_https_without_a_slash_at_the_end(provider):
 
 def test_paths_are_below_the_hosts(provider):
     """A description can be moved with `with_hosts`, all of it."""
-    calls = [call for name in CALLS if (call := getattr(provider, name))]
-    paths = [path for each in calls for path in (each.path, *each.other_paths)]
-    assert all(path.startswith("/") for path in (provider.authorize.path, *paths))
     moved = provider.with_hosts(*["https://moved.example/prefix"] * 3)
     assert moved.base.api == "https://moved.example/prefix"
+    calls = [call for name in CALLS if (call := getattr(moved, name))]
+    paths = [path for each in calls for path in (each.path, *each.other_paths)]
+    assert all(path.startswith("/") for path in (moved.authorize.path, *paths))
 
 
 def test_every_environment_works(provider):
