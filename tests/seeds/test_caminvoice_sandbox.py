@@ -16,9 +16,8 @@ from everbearer.sandbox import LoginRefused, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
-SEED = tomllib.loads(
-    Path(__file__).with_name("caminvoice_sandbox.toml").read_text("utf-8")
-)
+SEEDS = Path(__file__).with_name("sandbox")
+SEED = tomllib.loads(SEEDS.joinpath("caminvoice.toml").read_text("utf-8"))
 COMPANY = json.loads(SEED["token"]["response"])["business_info"]["company_name_en"]
 REDIRECT = SEED["login"]["redirect_url"]
 UNAUTHORIZED = (401, {"message": "Unauthorized"})

@@ -15,9 +15,8 @@ from everbearer.sandbox import LoginRefused, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
-SEED = tomllib.loads(
-    Path(__file__).with_name("flowaccount_sandbox.toml").read_text("utf-8")
-)
+SEEDS = Path(__file__).with_name("sandbox")
+SEED = tomllib.loads(SEEDS.joinpath("flowaccount.toml").read_text("utf-8"))
 # The document's example has "https:\\localhost:3000", which is no web address.
 REDIRECT = "https://localhost:3000"
 CODE, REFRESH = "authorization_code", "refresh_token"

@@ -16,9 +16,8 @@ from everbearer.sandbox import LoginRefused, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
-SEED = tomllib.loads(
-    Path(__file__).with_name("humansoft_sandbox.toml").read_text("utf-8")
-)
+SEEDS = Path(__file__).with_name("sandbox")
+SEED = tomllib.loads(SEEDS.joinpath("humansoft.toml").read_text("utf-8"))
 HOST = "https://auth.humansoft.co.th"
 REDIRECT = "https://myapp.com/callback"
 VERIFIER = SEED["login"]["verifier"]

@@ -16,9 +16,8 @@ from everbearer.sandbox import LoginRefused, Sandbox
 
 pytestmark = pytest.mark.asyncio
 
-SEED = tomllib.loads(
-    Path(__file__).with_name("invoiced_sandbox.toml").read_text("utf-8")
-)
+SEEDS = Path(__file__).with_name("sandbox")
+SEED = tomllib.loads(SEEDS.joinpath("invoiced.toml").read_text("utf-8"))
 REDIRECT = "https://app.example/callback"
 CODE, REFRESH = "authorization_code", "refresh_token"
 KINDS = list(SEED["token"]["examples"])

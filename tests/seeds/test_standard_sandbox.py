@@ -183,6 +183,10 @@ def header(user, password):
 
 
 BODY = {"client_id": "s6BhdRkqt3", "client_secret": "7Fjfp0ZBr1KtDRbnfVdmIw"}
+FORM = {
+    **header("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw"),
+    "Content-Type": "application/x-www-form-urlencoded",
+}
 CLIENTS = {
     "basic": ({}, None, 200),
     "body": (BODY, {}, 200),
@@ -244,6 +248,33 @@ async def test_errors(sandbox, ask):
     assert (status, document["error"]) == (400, "invalid_request")
     status, document = await ask("grant_type=refresh_token&grant_type=refresh_token")
     assert (status, document["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"grant_type",
+        b"grant_type=refresh_token&refresh_token=\xff",
+        b"grant_type=refresh_token&refresh_token=%FF",
+        b"&".join(b"a%d=1" % number for number in range(1000)),
+        b"{}",
+    ],
+    ids=["empty", "no-value", "no-ascii", "no-utf-8", "many", "json"],
+)
+async def test_no_form(sandbox, ask, body):
+    """What is no form with the parameters is refused, whatever it is."""
+    status, document = await ask(body, data=body, headers=FORM)
+    assert (status, document["error"]) == (400, "invalid_request")
+
+
+async def test_parameters_in_the_url(sandbox, http):
+    """Section 3.2: parameters are sent in the body, never in the URL."""
+    token = sandbox.issue("acme").refresh_token
+    params = {"grant_type": "refresh_token", "refresh_token": token}
+    url = URL(f"{sandbox.token_url}/token").with_query(a="b")
+    async with http.post(url, data=params | BODY) as answer:
+        assert (answer.status, sandbox.ledger.refreshes) == (400, 0)
 
 
 async def test_code_is_single_use(sandbox, ask):

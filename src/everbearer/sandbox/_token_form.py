@@ -41,7 +41,7 @@ class TokenForm:
 
     params: Mapping[str, str] = field(repr=False)
     grant_type: str | None
-    code: str
+    code: str = field(repr=False)
     client_id: str = ""
     refusal: Refusal | None = None
 
@@ -66,7 +66,6 @@ class TokenForm:
             refusal = Refusal(
                 "unsupported_grant_type" if grant_type else "invalid_request",
                 f"grant_type has to be {known}",
-                "grant_type",
             )
         else:
             refusal = _unlisted(route, kind, texts)
@@ -127,10 +126,10 @@ def _unlisted(
         optional |= _CREDENTIALS
     if missing := sorted(kind.required - set(texts)):
         why = f"missing parameters: {', '.join(missing)}"
-        return Refusal("invalid_request", why, missing[0])
+        return Refusal("invalid_request", why)
     if unknown := sorted(set(texts) - kind.required - optional):
         why = f"unknown parameters: {', '.join(unknown)}"
-        return Refusal("invalid_request", why, unknown[0])
+        return Refusal("invalid_request", why)
     if problem := kind.check(texts):
         return Refusal("invalid_request", problem)
     return None

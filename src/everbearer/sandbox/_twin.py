@@ -68,11 +68,10 @@ class InvalidLinkError(Exception):
 
 @frozen
 class Refusal:
-    """A token request that is refused; *parameter* is the one that it is about."""
+    """A token request that is refused, and why, in words without secrets."""
 
     kind: RefusalKind
     why: str
-    parameter: str | None = None
 
 
 @frozen(eq=False)
