@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from everbearer.cli._demo_report import judge
+from everbearer.cli._demo_report import Run, judge
 from everbearer.cli._documents import Documents
 
 ACCOUNTS = ("company-01", "company-02")
@@ -29,19 +29,20 @@ def documents(tmp_path):
     with found._connection as db:
         db.executemany(
             "insert into documents values (?, ?, 1)",
-            [("company-01", str(n)) for n in range(4)]
-            + [("company-02", str(n)) for n in range(2)],
+            [("billit/company-01", str(n)) for n in range(4)]
+            + [("billit/company-02", str(n)) for n in range(2)],
         )
-        db.execute("insert into notes values ('company-02', 'needs_user', 'revoked')")
+        db.execute(
+            "insert into notes values ('billit/company-02', 'needs_user', 'revoked')"
+        )
     yield found
     found.close()
 
 
-def verdict(documents, **changes) -> list[str]:
+def verdict(documents, found=None, **changes) -> list[str]:
     """What is wrong with that run."""
-    return judge(
-        summary(**changes), documents, ACCOUNTS, revoked="company-02", orders=4
-    )
+    run = Run("billit", "Billit", found or summary(**changes), ACCOUNTS, 4)
+    return judge([run], documents, "billit/company-02")
 
 
 def test_a_good_run_passes(documents) -> None:
@@ -52,7 +53,7 @@ def test_a_good_run_passes(documents) -> None:
 @pytest.mark.parametrize("name", ["reuse", "lost_grants"])
 def test_a_token_spent_twice_fails_it(documents, name) -> None:
     """One is too many."""
-    assert verdict(documents, **{name: 1}) == [f"{name} is 1, not 0"]
+    assert verdict(documents, **{name: 1}) == [f"billit: {name} is 1, not 0"]
 
 
 @pytest.mark.parametrize(
@@ -60,28 +61,28 @@ def test_a_token_spent_twice_fails_it(documents, name) -> None:
     [
         pytest.param(
             "delete from documents where id = '3'",
-            "company-01: 3 of 4 documents arrived",
+            "billit/company-01: 3 of 4 documents arrived",
             id="lost-document",
         ),
         pytest.param(
             "update documents set arrivals = 2 where id = '3'",
-            "company-01: 1 documents arrived more than once",
+            "billit/company-01: 1 documents arrived more than once",
             id="document-twice",
         ),
         pytest.param(
-            "insert into notes values ('company-01', 'failed', 'ServerTimeoutError')",
-            "company-01: 1 calls failed",
+            "insert into notes values ('billit/company-01', 'failed', 'TimeoutError')",
+            "billit/company-01: 1 calls failed",
             id="failed-call",
         ),
         pytest.param(
-            "insert into notes values ('company-01', 'needs_user', 'refused')",
-            "these ask for their user: ['company-01', 'company-02'], "
-            "not just company-02",
+            "insert into notes values ('billit/company-01', 'needs_user', 'refused')",
+            "these ask for their user: ['billit/company-01', 'billit/company-02'], "
+            "not just billit/company-02",
             id="another-asks-for-its-user",
         ),
         pytest.param(
             "delete from notes",
-            "these ask for their user: [], not just company-02",
+            "these ask for their user: [], not just billit/company-02",
             id="revocation-not-noticed",
         ),
     ],
@@ -97,8 +98,8 @@ def test_too_few_refreshes_show_nothing(documents) -> None:
     """A run in which tokens hardly ever expired proves nothing."""
     found = summary()
     found["companies"]["company-01"]["refreshes"] = 9
-    complaints = judge(found, documents, ACCOUNTS, revoked="company-02", orders=4)
-    assert complaints == ["company-01: only 9 refreshes"]
+    complaints = verdict(documents, found)
+    assert complaints == ["billit/company-01: only 9 refreshes"]
 
 
 @pytest.mark.timeout(240)
@@ -112,6 +113,7 @@ def test_the_demo_fails_without_a_lease() -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert "FAILED: reuse is " in ended.stderr
-    assert "FAILED: lost_grants is " in ended.stderr
+    for name in ("billit", "flowaccount", "humansoft", "invoiced"):
+        assert f"FAILED: {name}: reuse is " in ended.stderr
+        assert f"FAILED: {name}: lost_grants is " in ended.stderr
     assert "Traceback" not in ended.stderr

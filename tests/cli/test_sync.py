@@ -71,6 +71,7 @@ def everbearer(*arguments: str, **environment: str) -> subprocess.CompletedProce
             {"provider": "nobody"}, {}, "no provider is called 'nobody'", id="provider"
         ),
         pytest.param({}, {SECRET_ENV: ""}, f"{SECRET_ENV} is not set", id="no-secret"),
+        pytest.param({"provider": "xero"}, {}, "add a [listing]", id="unknown-listing"),
         pytest.param(
             {"environment": "moon"}, {}, "environment", id="unknown-environment"
         ),
@@ -125,7 +126,7 @@ async def test_every_document_arrives_once_and_again_not_at_all(tmp_path) -> Non
         rows = db.execute(
             "select account, count(*), max(arrivals) from documents group by 1"
         ).fetchall()
-    assert rows == [("acme", 25, 1), ("globex", 25, 1)]
+    assert rows == [("billit/acme", 25, 1), ("billit/globex", 25, 1)]
 
 
 async def run_async(*arguments: str) -> int:

@@ -1,18 +1,19 @@
-"""The demo's table and verdict, from the sandbox's ledger."""
+"""The demo's tables and verdict, from the sandboxes' ledgers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from rich.box import SIMPLE
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from everbearer.cli._documents import Documents
 
-__all__ = ["judge", "table"]
+__all__ = ["Run", "judge", "table"]
 
 LEAST_REFRESHES = 10
 _COLUMNS = (
@@ -25,19 +26,42 @@ _COLUMNS = (
 )
 
 
-def table(
-    summary: dict[str, Any], documents: Documents, orders: int, revoked: str
-) -> Table:
+@frozen
+class Run:
+    """What happened at one provider.
+
+    Attributes:
+        provider: Its name.
+
+        title: As people write it.
+
+        summary: Of its ledger.
+
+        accounts: Its companies.
+
+        documents: How many each of them has.
+    """
+
+    provider: str
+    title: str
+    summary: dict[str, Any]
+    accounts: Sequence[str]
+    documents: int
+
+    def key(self, account: str) -> str:
+        """Under which *account* is kept by the workers."""
+        return f"{self.provider}/{account}"
+
+
+def table(run: Run, documents: Documents) -> Table:
     """A row for each company, and their sum.
 
     The figures are the sandbox's, but for two that no server can know: the documents
     that are in the workers' database, and the calls that failed for them.
     """
-    arrivals = documents.arrivals()
-    failed = documents.notes("failed")
+    arrivals, failed = documents.arrivals(), documents.notes("failed")
     shown = Table(
-        title="what the sandbox's ledger says",
-        caption=f"{revoked} withdrew its grant half way, and alone asks for its user",
+        title=f"what {run.title}'s ledger says",
         box=SIMPLE,
         pad_edge=False,
         collapse_padding=True,
@@ -46,51 +70,54 @@ def table(
     titles = ("documents\nof all", *(title for title, _ in _COLUMNS), "failed\ncalls")
     for title in titles:
         shown.add_column(title, justify="right", no_wrap=True)
-    for company, row in sorted(summary["companies"].items()):
+    arrived = {each: arrivals.get(run.key(each), (0, 0))[0] for each in run.accounts}
+    failures = {each: failed.get(run.key(each), 0) for each in run.accounts}
+    for company in run.accounts:
+        row = run.summary["companies"][company]
         shown.add_row(
             company,
-            f"{arrivals.get(company, (0, 0))[0]}/{orders}",
+            f"{arrived[company]}/{run.documents}",
             *(str(row[name]) for _, name in _COLUMNS),
-            str(failed.get(company, 0)),
+            str(failures[company]),
         )
     shown.add_section()
     shown.add_row(
         "all",
-        f"{sum(count for count, _ in arrivals.values())}"
-        f"/{orders * len(summary['companies'])}",
-        *(str(summary["total"][name]) for _, name in _COLUMNS),
-        str(sum(failed.values())),
+        f"{sum(arrived.values())}/{run.documents * len(run.accounts)}",
+        *(str(run.summary["total"][name]) for _, name in _COLUMNS),
+        str(sum(failures.values())),
     )
     return shown
 
 
-def judge(
-    summary: dict[str, Any],
-    documents: Documents,
-    accounts: Iterable[str],
-    *,
-    revoked: str,
-    orders: int,
-) -> list[str]:
-    """Every way in which the run was not what was promised."""
-    arrivals, failed = documents.arrivals(), documents.notes("failed")
-    asking = set(documents.notes("needs_user"))
-    wrong = []
-    for account in accounts:
-        count, odd = arrivals.get(account, (0, 0))
-        if account != revoked and count != orders:
-            wrong.append(f"{account}: {count} of {orders} documents arrived")
-        if odd:
-            wrong.append(f"{account}: {odd} documents arrived more than once")
-        refreshes = summary["companies"][account]["refreshes"]
-        if account != revoked and refreshes < LEAST_REFRESHES:
-            wrong.append(f"{account}: only {refreshes} refreshes")
+def judge(runs: Iterable[Run], documents: Documents, revoked: str) -> list[str]:
+    """Every way in which the whole was not what was promised."""
+    wrong = [complaint for run in runs for complaint in _of(run, documents, revoked)]
     wrong += [
-        f"{name} is {summary['total'][name]}, not 0"
-        for name in ("reuse", "lost_grants")
-        if summary["total"][name]
+        f"{account}: {n} calls failed"
+        for account, n in documents.notes("failed").items()
     ]
-    wrong += [f"{account}: {n} calls failed" for account, n in failed.items()]
+    asking = set(documents.notes("needs_user"))
     if asking != {revoked}:
         wrong.append(f"these ask for their user: {sorted(asking)}, not just {revoked}")
+    return wrong
+
+
+def _of(run: Run, documents: Documents, revoked: str) -> list[str]:
+    arrivals, wrong = documents.arrivals(), []
+    for account in run.accounts:
+        key = run.key(account)
+        count, odd = arrivals.get(key, (0, 0))
+        if key != revoked and count != run.documents:
+            wrong.append(f"{key}: {count} of {run.documents} documents arrived")
+        if odd:
+            wrong.append(f"{key}: {odd} documents arrived more than once")
+        refreshes = run.summary["companies"][account]["refreshes"]
+        if key != revoked and refreshes < LEAST_REFRESHES:
+            wrong.append(f"{key}: only {refreshes} refreshes")
+    wrong += [
+        f"{run.provider}: {name} is {run.summary['total'][name]}, not 0"
+        for name in ("reuse", "lost_grants")
+        if run.summary["total"][name]
+    ]
     return wrong

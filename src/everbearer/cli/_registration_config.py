@@ -48,7 +48,8 @@ class RegistrationConfig:
 
         client_secret_env: Name of the environment variable with the client secret.
 
-        provider, environment, hosts: At whom, and where.
+        provider, environment, hosts: At whom, and where; by default in the
+            environment that the provider's description begins with.
 
         refresh_idle_lifetime: In seconds, where the provider told you another one than
             its description says.
@@ -57,7 +58,7 @@ class RegistrationConfig:
     client_id: str
     client_secret_env: str
     provider: str
-    environment: str = "production"
+    environment: str = ""
     hosts: dict[str, str] = field(factory=dict)
     refresh_idle_lifetime: float | None = None
 
@@ -70,7 +71,8 @@ class RegistrationConfig:
         provider = getattr(known_providers, self.provider.upper(), None)
         if not isinstance(provider, Provider):
             raise ConfigurationError(f"no provider is called {self.provider!r}")
-        provider = provider.in_environment(self.environment)
+        if self.environment:
+            provider = provider.in_environment(self.environment)
         if self.hosts:
             provider = provider.with_hosts(**self.hosts)
         if self.refresh_idle_lifetime is not None:

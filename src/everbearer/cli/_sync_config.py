@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from attrs import field, frozen
 
-from everbearer import Timing
+from everbearer import ConfigurationError, Timing
+from everbearer.cli._listing import LISTINGS, Listing
 from everbearer.cli._registration_config import RegistrationConfig, read_config
 
 if TYPE_CHECKING:
@@ -30,9 +31,15 @@ class SyncConfig:
 
         documents: Path of the SQLite file that the documents go to.
 
-        provider, environment, hosts: Whose API, and where.
+        provider, environment, hosts: Whose API, and where; by default in the
+            environment that the provider's description begins with.
 
-        path, items_member, id_member, page_size: How documents are listed there.
+        listing: How documents are listed there, for a provider that is not in
+            `everbearer.cli._listing`.
+
+        page_size: Documents per page, by default the most that there may be.
+
+        rounds: How often to look where there is only one document.
 
         pause: Seconds between two pages of an account.
 
@@ -46,12 +53,11 @@ class SyncConfig:
     store: str
     documents: str
     provider: str = "billit"
-    environment: str = "production"
+    environment: str = ""
     hosts: dict[str, str] = field(factory=dict)
-    path: str = "/v1/orders"
-    items_member: str = "Items"
-    id_member: str = "OrderID"
-    page_size: int = 120
+    listing: Listing | None = None
+    page_size: int | None = None
+    rounds: int = 1
     pause: float = 0.0
     timing: Timing = field(factory=Timing)
     sabotage: Literal["", "lease"] = ""
@@ -64,6 +70,20 @@ class SyncConfig:
             ConfigurationError: It cannot be read; the message says what is wrong.
         """
         return read_config(path, cls)
+
+    def documents_list(self) -> Listing:
+        """How documents are listed at this provider.
+
+        Raises:
+            ConfigurationError: Nobody has said.
+        """
+        listing = self.listing or LISTINGS.get(self.provider)
+        if listing is None:
+            raise ConfigurationError(
+                f"how {self.provider!r} lists documents is not known: add a [listing] "
+                "with its path, id, items, size and page or offset"
+            )
+        return listing
 
     def registration(self) -> Registration:
         """The registration that the file describes."""

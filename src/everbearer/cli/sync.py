@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import click
@@ -14,6 +14,7 @@ from everbearer import (
     AuthorizationRequired,
     Client,
     ConfigurationError,
+    StoreError,
     TemporarilyUnavailable,
 )
 from everbearer.cli._documents import Documents
@@ -31,31 +32,45 @@ _log = logging.getLogger("everbearer.cli.sync")
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "configs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    nargs=-1,
+    required=True,
+)
 @click.option("--worker", default=0, help="Number of this worker, from 0.")
 @click.option("--of", "workers", default=1, help="How many workers share the pages.")
 @click.option("--verbose", is_flag=True, help="Log at DEBUG.")
-def sync(config: Path, worker: int, workers: int, *, verbose: bool) -> None:
+def sync(
+    configs: tuple[Path, ...], worker: int, workers: int, *, verbose: bool
+) -> None:
     """Copy the documents of all connected accounts into a SQLite file.
 
-    CONFIG is a TOML file.  Page n of every account is the business of worker
-    n modulo the number of workers; pages that are in the file already are skipped,
-    so a worker that died is replaced by starting it again.
+    CONFIGS are TOML files, one for each provider.  Page n of every account is the
+    business of worker n modulo the number of workers; pages that are in the file
+    already are skipped, so a worker that died is replaced by starting it again.
     """
     if not 0 <= worker < workers:
         raise click.BadParameter("--worker counts from 0 to below --of")
+    # What is said at WARNING names the account itself.
+    whose = " %(provider)s/%(account)s" if verbose else ""
     handler = logging.StreamHandler()
     handler.setFormatter(
         logging.Formatter(
-            f"%(asctime)s %(levelname)s worker {worker} %(provider)s/%(account)s: "
-            "%(message)s",
+            f"%(asctime)s %(levelname)s worker {worker}{whose}: %(message)s",
             defaults={"provider": "", "account": ""},
         )
     )
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler]
     )
-    asyncio.run(_Worker(SyncConfig.read(config), worker, workers).run())
+    asyncio.run(_sync([SyncConfig.read(each) for each in configs], worker, workers))
+
+
+async def _sync(configs: list[SyncConfig], number: int, of: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        for config in configs:
+            group.create_task(_Worker(config, number, of).run())
 
 
 class _Worker:
@@ -63,6 +78,8 @@ class _Worker:
         self._config = config
         self._number = number
         self._of = of
+        self._registration = config.registration()
+        self._listing = config.documents_list()
         self._documents = Documents(config.documents)
 
     async def run(self) -> None:
@@ -70,9 +87,9 @@ class _Worker:
         if self._config.sabotage == "lease":
             store = without_leases(open_store(self._config.store))
         async with Client(
-            self._config.registration(), store=store, timing=self._config.timing
+            self._registration, store=store, timing=self._config.timing
         ) as client:
-            name = self._config.registration().name
+            name = self._registration.name
             accounts = [status.account async for status in client.accounts(name)]
             if not accounts:
                 raise ConfigurationError(
@@ -92,40 +109,43 @@ class _Worker:
 
     async def _account(self, session: AccountSession) -> None:
         """All of this worker's pages of one account."""
-        account = session.key.account
-        for page in range(self._number, 10**9, self._of):
+        account = "/".join(session.key)
+        last = 10**9 if self._listing.size else self._config.rounds
+        for page in range(self._number, last, self._of):
             if await self._documents.has_page(account, page):
                 continue
-            items = await self._page(session, page)
-            if not items:
+            ids = await self._page(session, page)
+            if not ids:
                 return
-            await self._documents.add(
-                account, page, [str(item[self._config.id_member]) for item in items]
-            )
+            # One document that is looked at again has not arrived again.
+            new = ids if self._listing.size or page == 0 else []
+            await self._documents.add(account, page, new)
             await asyncio.sleep(self._config.pause)
 
-    async def _page(self, session: AccountSession, page: int) -> list[dict[str, Any]]:
-        """One page of documents; an empty list is the end of them.
+    async def _page(self, session: AccountSession, page: int) -> list[str]:
+        """The ids on one page of documents; an empty list is the end of them.
 
         What the SDK raises is dealt with here, as any caller would: wait where it
         says to wait, give up where the user must act.
         """
-        account = session.key.account
-        size = self._config.page_size
+        account = "/".join(session.key)
+        size = self._config.page_size or self._listing.largest
         while True:
             try:
                 async with session.get(
-                    self._config.path,
-                    params={"$top": size, "$skip": page * size},
+                    self._listing.path,
+                    params=self._listing.query(page, size),
                     raise_for_status=True,
                 ) as response:
-                    answer = await response.json()
+                    return self._listing.ids(await response.json())
             except TemporarilyUnavailable as wait:
                 await self._documents.note(account, "waited", str(wait))
                 await asyncio.sleep(wait.retry_after)
             except AuthorizationRequired as required:
                 await self._documents.note(account, "needs_user", required.reason)
                 return []
+            except (ConfigurationError, StoreError):
+                raise  # Aiohttp's too, but nothing that trying again would mend.
             except (aiohttp.ClientError, TimeoutError) as error:
                 _log.warning(
                     "%s/%s: call failed, and is tried again: %s",
@@ -135,5 +155,3 @@ class _Worker:
                 )
                 await self._documents.note(account, "failed", type(error).__name__)
                 await asyncio.sleep(1.0)
-            else:
-                return list(answer[self._config.items_member])
