@@ -229,6 +229,10 @@ class Authorization:
                 stacklevel=3,
             )
 
+    def abandon(self) -> None:
+        """After a fork: forget the parent's exchanges, untouched."""
+        self._exchanges.clear()
+
     # ---- within
 
     def _registration(self, name: str) -> Registration:

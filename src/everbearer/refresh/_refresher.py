@@ -54,10 +54,15 @@ class Refresher:
         self.hooks = hooks
         self.timing = timing
         self.circuits = Circuits(timing.back_off)
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._name = secrets.token_hex(4)
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._store_ahead = clock.wall() - clock.elapsed()
+
+    @property
+    def holder(self) -> str:
+        """Who takes a lease.  Asked for each time: a process may have forked since."""
+        return f"{socket.gethostname()}:{os.getpid()}:{self._name}"
 
     def account(self, key: AccountKey) -> AccountTokens:
         """The one holder of *key*'s token in this Client."""
@@ -139,3 +144,9 @@ class Refresher:
             )
         for account in self._accounts.values():
             account.forget()
+
+    def abandon(self) -> None:
+        """After a fork: forget the parent's flights and tokens, untouched."""
+        self._tasks.clear()
+        for account in self._accounts.values():
+            account.abandon()
