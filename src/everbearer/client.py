@@ -141,6 +141,7 @@ class Client:
             await self._store.open()
             self._check_not_closed()  # Somebody may have, while the store opened.
             self._http.start()
+            self._refresher.begin()
         except BaseException:
             if let_go(self._store):
                 await self._store.aclose()

@@ -54,15 +54,14 @@ class Refresher:
         self.hooks = hooks
         self.timing = timing
         self.circuits = Circuits(timing.back_off)
-        self._name = secrets.token_hex(4)
+        self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._store_ahead = clock.wall() - clock.elapsed()
 
-    @property
-    def holder(self) -> str:
-        """Who takes a lease.  Asked for each time: a process may have forked since."""
-        return f"{socket.gethostname()}:{os.getpid()}:{self._name}"
+    def begin(self) -> None:
+        """Name who takes leases: this process, which may have been forked since."""
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def account(self, key: AccountKey) -> AccountTokens:
         """The one holder of *key*'s token in this Client."""
