@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import warnings
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -15,14 +14,14 @@ from everbearer.errors import ConfigurationError, EverbearerError
 from everbearer.events import Hooks
 from everbearer.providers import by_name, named
 from everbearer.refresh import Refresher, Timing, age_of
-from everbearer.stores import NewGrant, open_store
+from everbearer.stores import NewGrant, hold, let_go, open_store
 from everbearer.token_endpoint import (
     Revocation,
     TokenEndpoint,
     is_acceptable_token,
 )
 from everbearer.tokens import AccountKey, Token, account_key, status_of
-from everbearer.transport import AccountSession, ApiBase, Connections
+from everbearer.transport import AccountSession, ApiBase, Connections, Home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -53,8 +52,9 @@ class Client:
 
         store: Where tokens live: ``sqlite:///relative.db``,
             ``sqlite:////absolute.db``, ``memory://`` (for trying things out), or a
-            `everbearer.stores.TokenStore`.  There is no default: tokens that are
-            forgotten at exit cost users their connection.
+            `everbearer.stores.TokenStore`, which Clients may share: the last one
+            that closes closes it.  There is no default: tokens that are forgotten at
+            exit cost users their connection.
 
         session: An `aiohttp.ClientSession` to send through.  It stays yours to close;
             its proxy and TLS settings serve token calls too, on connections apart.
@@ -80,7 +80,7 @@ class Client:
         timing: Timing | None = None,
         _clock: Clock | None = None,
     ) -> None:
-        self._opened = False  # First: __del__ runs even if this raises.
+        self._home = Home()
         self._registrations = by_name(registrations)
         self._bases = {
             name: ApiBase(registration.provider.base.api)
@@ -101,9 +101,6 @@ class Client:
             self._hooks,
             self._timing,
         )
-        self._opening: asyncio.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
         self._closed = False
         self.authorization = Authorization(
             self._registrations,
@@ -131,44 +128,31 @@ class Client:
 
     async def _ensure_open(self) -> None:
         """Open it, unless somebody has closed it on purpose."""
-        loop = asyncio.get_running_loop()
-        if self._opened:
-            self._check_home(loop)
+        if self._home.opened:
+            self._home.check()
             return
         self._check_not_closed()
-        if self._opening is None or self._loop is not loop:
-            self._opening, self._loop = asyncio.Lock(), loop
-        async with self._opening:
-            if not self._opened:
+        async with self._home.entering():
+            if not self._home.opened:
                 await self._start()
 
     async def _start(self) -> None:
-        await self._store.open()
+        hold(self._store)
         try:
+            await self._store.open()
             self._check_not_closed()  # Somebody may have, while the store opened.
             self._http.start()
+            self._refresher.begin()
         except BaseException:
-            await self._store.aclose()
+            if let_go(self._store):
+                await self._store.aclose()
             raise
-        self._pid = os.getpid()
-        self._opened = True
+        self._home.opened = True
 
     def _check_not_closed(self) -> None:
         if self._closed:
             raise ConfigurationError(
                 "the Client is closed; enter it again with `async with client:`"
-            )
-
-    def _check_home(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._pid != os.getpid():
-            raise ConfigurationError(
-                "this Client was opened before the process forked; make one in the "
-                "child instead (two Clients on one store behave as one)"
-            )
-        if self._loop is not loop:
-            raise ConfigurationError(
-                "this Client is open in another event loop; use one Client for each "
-                "loop (two Clients on one store behave as one)"
             )
 
     async def _open_store(self) -> TokenStore:
@@ -187,14 +171,15 @@ class Client:
             ConfigurationError: The Client is open in another event loop.
         """
         self._closed = True
-        if not self._opened:
+        if not self._home.opened:
             return
-        if self._pid != os.getpid():
+        if self._home.forked:
             # The connections are the parent's: closing them here would end its calls.
-            self._opened = False
+            self._home.opened = False
+            self._refresher.abandon()
+            self.authorization.abandon()
             return
-        if self._loop is None or not self._loop.is_closed():
-            self._check_home(asyncio.get_running_loop())
+        self._home.check_closing()
         self._refresher.stop_keeping()
         started = self._clock.elapsed()
         try:
@@ -202,10 +187,10 @@ class Client:
             spent = self._clock.elapsed() - started
             await self._refresher.aclose(None if within is None else within - spent)
         finally:
-            self._opened = False
-            self._opening = None
+            self._home.opened = False
             await self._http.aclose()
-            await self._store.aclose()
+            if let_go(self._store):
+                await self._store.aclose()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -219,7 +204,8 @@ class Client:
         await self.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_opened", False) and self._pid == os.getpid():
+        home = getattr(self, "_home", None)
+        if home is not None and home.opened and not home.forked:
             warnings.warn(
                 "Client was not closed: use `async with Client(...)` or "
                 "`await client.aclose()`, or refreshes in flight are lost",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
+CONTRACT = TESTS.parent / "src/everbearer/testing/_contract"
 LAST_RULE = 21
 
 # The tests that fail first when a rule is taken away; more mention it.
@@ -114,9 +115,11 @@ NOT_YET = {
 
 def promises() -> dict[str, str]:
     """The docstrings of all tests by name."""
+    # The contract is for stores of others too.
+    files = [*TESTS.rglob("test_*.py"), *CONTRACT.glob("*.py")]
     return {
         node.name: ast.get_docstring(node) or ""
-        for path in TESTS.rglob("test_*.py")
+        for path in files
         for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }

@@ -260,6 +260,10 @@ class Authorization:
                 stacklevel=3,
             )
 
+    def abandon(self) -> None:
+        """After a fork: forget the parent's exchanges, untouched."""
+        self._exchanges.clear()
+
     # ---- within
 
     def _read(self, callback: object, state: str | None) -> tuple[CallbackValues, str]:

@@ -288,6 +288,12 @@ class AccountTokens:
         self._first_rejected.clear()
         self._quiet_until = -math.inf
 
+    def abandon(self) -> None:
+        """After a fork: a flight of the parent lands there, and never here."""
+        self._flight = None
+        self._one_shots = 0
+        self.forget()
+
     async def _end(self, rejected: str) -> None:
         """The API said that the grant is over: mark it, if it was about this token.
 

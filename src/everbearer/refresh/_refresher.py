@@ -58,12 +58,16 @@ class Refresher:
         self.hooks = hooks
         self.timing = timing
         self.circuits = Circuits(timing.back_off)
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
         self._granted_at: dict[str, float] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._keeping: set[asyncio.Event] = set()
         self._store_ahead = clock.wall() - clock.elapsed()
+
+    def begin(self) -> None:
+        """Name who takes leases: this process, which may have been forked since."""
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def account(self, key: AccountKey) -> AccountTokens:
         """The one holder of *key*'s token in this Client."""
@@ -171,3 +175,9 @@ class Refresher:
             )
         for account in self._accounts.values():
             account.forget()
+
+    def abandon(self) -> None:
+        """After a fork: forget the parent's flights and tokens, untouched."""
+        self._tasks.clear()
+        for account in self._accounts.values():
+            account.abandon()

@@ -7,6 +7,7 @@ from everbearer.stores._protocol import (
     TakenAuthorization,
     TokenStore,
 )
+from everbearer.stores._sharing import hold, let_go
 from everbearer.stores._transitions import (
     Acquired,
     Asked,
@@ -39,5 +40,7 @@ __all__ = [
     "SqliteStore",
     "TakenAuthorization",
     "TokenStore",
+    "hold",
+    "let_go",
     "open_store",
 ]

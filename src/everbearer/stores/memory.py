@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import os
 import threading
 import warnings
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from everbearer._clock import Clock, SystemClock
+from everbearer.errors import ConfigurationError
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
@@ -64,9 +66,22 @@ class MemoryStore:
         # no await separates need it.  Nothing waits while holding it.
         self._lock = threading.Lock()
         self._warns = warn_at_rotation
+        self._pid = os.getpid()
 
     async def open(self) -> None:
-        """Nothing to do."""
+        """Nothing to do, but in a process that was forked off.
+
+        Raises:
+            ConfigurationError: Its records are copies of those of another process.
+        """
+        if self._pid == os.getpid():
+            return
+        if self._records or self._pending:
+            raise ConfigurationError(
+                "this MemoryStore was filled before the process forked; two processes "
+                "with copies of one refresh token end the grant: use sqlite:///"
+            )
+        self._pid, self._lock, self._wakeups = os.getpid(), threading.Lock(), Wakeups()
 
     async def aclose(self) -> None:
         """Nothing to do: the records stay, as they would in any other store."""

@@ -116,8 +116,7 @@ class SqliteStore:
             return
         if self._opened is not None:
             self._opened = None
-            self._writer.abandon()
-            self._reader.abandon()
+            self._abandon()
         try:
             keyring = await self._on(self._writer, self._prepare)
         except BaseException:
@@ -130,10 +129,15 @@ class SqliteStore:
         """Finish what was asked for and close the file.  Twice is fine."""
         opened, self._opened = self._opened, None
         if opened is not None and opened[0] != os.getpid():
-            self._writer.abandon()
-            self._reader.abandon()
+            self._abandon()
         await self._writer.aclose()
         await self._reader.aclose()
+
+    def _abandon(self) -> None:
+        """After a fork: the threads, and whoever waits, are the parent's."""
+        self._writer.abandon()
+        self._reader.abandon()
+        self._wakeups = Wakeups()
 
     async def now(self) -> float:
         """Seconds since the epoch, as all processes of this store count them."""

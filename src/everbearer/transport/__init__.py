@@ -2,6 +2,7 @@
 
 from everbearer.transport._callers import middlewares_of
 from everbearer.transport._connections import Connections
+from everbearer.transport._home import Home
 from everbearer.transport._middleware import AccountMiddleware
 from everbearer.transport._origin import ApiBase
 from everbearer.transport._session import Account, AccountSession, Http
@@ -12,6 +13,7 @@ __all__ = [
     "AccountSession",
     "ApiBase",
     "Connections",
+    "Home",
     "Http",
     "middlewares_of",
 ]

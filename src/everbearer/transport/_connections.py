@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import aiohttp
 
@@ -28,6 +30,20 @@ _NETWORK_SETTINGS: Final = (
     "interleave",
     "socket_factory",
 )
+
+
+# A forked child must not close what its parent uses, nor collect it as garbage: its
+# selector is the parent's too, and would forget the parent's connections.
+_open: Final[WeakSet[Connections]] = WeakSet()
+_inherited: Final[list[object]] = []
+
+
+def _keep_inherited() -> None:
+    _inherited.extend([each._detached() for each in _open])  # noqa: SLF001 - its own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_inherited)
 
 
 class Connections:
@@ -89,6 +105,7 @@ class Connections:
     def start(self) -> None:
         """Make the sessions, in the running loop."""
         self._loop = asyncio.get_running_loop()
+        _open.add(self)
         if self._given is not None:
             self.token_session = _beside(self._given)
             self._session = self._given
@@ -102,8 +119,15 @@ class Connections:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
+    def _detached(self) -> object:
+        """What is open, which is not ours any more."""
+        kept = self._session, self.token_session, self._loop
+        self._session = self.token_session = None
+        return kept
+
     async def aclose(self) -> None:
         """Close what is ours."""
+        _open.discard(self)
         session, self._session = self._session, None
         token_session, self.token_session = self.token_session, None
         if token_session is not None:

@@ -7,15 +7,15 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from everbearer import Token
 from everbearer._clock import instant
-from everbearer.stores import Replacement, Settlement
-from everbearer.tokens import BackOffKind, Standing
+from everbearer.stores import Replacement, Settlement, TokenStore
+from everbearer.testing._contract._made import Make, StandingClock
+from everbearer.tokens import BackOffKind, Standing, Token, TokenRecord
 
-pytestmark = pytest.mark.asyncio
 
-
-async def test_replace_stores_and_releases_in_one_write(store, make, clock, connected):
+async def test_replace_stores_and_releases_in_one_write(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """A rotation ends the flight's own lease and intent, and moves the version."""
     await store.acquire(make.key, make.asked())
     clock.advance(1)
@@ -29,7 +29,9 @@ async def test_replace_stores_and_releases_in_one_write(store, make, clock, conn
     assert stored.incarnation == connected.incarnation
 
 
-async def test_replace_keeps_a_foreign_lease(store, make, clock, connected):
+async def test_replace_keeps_a_foreign_lease(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """Rule 12: a late answer is saved while another flight holds the lease."""
     await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(11)
@@ -40,7 +42,9 @@ async def test_replace_keeps_a_foreign_lease(store, make, clock, connected):
     assert replaced.record.intent is None
 
 
-async def test_replace_of_a_version_that_is_gone(store, make, connected):
+async def test_replace_of_a_version_that_is_gone(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 12: of two successors of one token the first is stored."""
     await store.replace(make.key, make.rotation(connected, "r1"))
     second = await store.replace(make.key, make.rotation(connected, "x1"))
@@ -49,7 +53,9 @@ async def test_replace_of_a_version_that_is_gone(store, make, connected):
     assert await store.load(make.key) == second.record
 
 
-async def test_of_many_successors_at_once_one_is_stored(store, make, connected):
+async def test_of_many_successors_at_once_one_is_stored(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Compare and swap: one of many rotations of one version wins."""
     rotations = [make.rotation(connected, f"r{number}") for number in range(1, 20)]
     answers = await asyncio.gather(
@@ -61,7 +67,9 @@ async def test_of_many_successors_at_once_one_is_stored(store, make, connected):
     assert (await store.load(make.key)).version == 2
 
 
-async def test_replace_again_after_a_lost_acknowledgement(store, make, connected):
+async def test_replace_again_after_a_lost_acknowledgement(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 14: our own token, already stored, is a success and no conflict."""
     await store.replace(make.key, make.rotation(connected))
     again = await store.replace(make.key, make.rotation(connected))
@@ -70,7 +78,9 @@ async def test_replace_again_after_a_lost_acknowledgement(store, make, connected
 
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["gone", "adopted anew"])
-async def test_versions_never_start_again(store, make, connected, adopted):
+async def test_versions_never_start_again(
+    store: TokenStore, make: Make, connected: TokenRecord, adopted: bool
+) -> None:
     """Rule 13: after a disconnect no late save or refusal touches what came after."""
     await store.delete(make.key)
     after = await store.put(make.key, make.grant("s0", "i1")) if adopted else None
@@ -83,7 +93,9 @@ async def test_versions_never_start_again(store, make, connected, adopted):
     assert await store.load(make.key) == after
 
 
-async def test_refuse_marks_and_keeps_the_token(store, make, clock, connected):
+async def test_refuse_marks_and_keeps_the_token(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """A refusal says who must act since when, gives the lease back, deletes nothing."""
     await store.acquire(make.key, make.asked())
     clock.advance(2)
@@ -97,7 +109,9 @@ async def test_refuse_marks_and_keeps_the_token(store, make, clock, connected):
     assert (stored.token, stored.version) == (connected.token, connected.version)
 
 
-async def test_refuse_twice(store, make, clock, connected):
+async def test_refuse_twice(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """The second refusal of a token changes nothing, not even since when."""
     first = await store.refuse(make.key, make.refusal(connected))
     clock.advance(5)
@@ -106,7 +120,9 @@ async def test_refuse_twice(store, make, clock, connected):
     assert again.record == first.record
 
 
-async def test_a_refusal_counts_for_its_token_only(store, make, connected):
+async def test_a_refusal_counts_for_its_token_only(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 15: invalid_grant for an old token says nothing about its successor."""
     await store.replace(make.key, make.rotation(connected))
     refused = await store.refuse(make.key, make.refusal(connected))
@@ -114,7 +130,9 @@ async def test_a_refusal_counts_for_its_token_only(store, make, connected):
     assert (await store.load(make.key)).standing is Standing.CONNECTED
 
 
-async def test_a_late_save_voids_a_refusal(store, make, clock, connected):
+async def test_a_late_save_voids_a_refusal(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """Rule 15: the living pair turns up after its predecessor was refused."""
     await store.refuse(make.key, make.refusal(connected))
     clock.advance(1)
@@ -125,7 +143,9 @@ async def test_a_late_save_voids_a_refusal(store, make, clock, connected):
     assert replaced.record.since == clock.now
 
 
-async def test_an_adoption_voids_a_refusal(store, make, connected):
+async def test_an_adoption_voids_a_refusal(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 15: a new authorization makes the account usable again."""
     await store.refuse(make.key, make.refusal(connected))
     record = await store.put(make.key, make.grant("s0", "i1"))
@@ -133,7 +153,9 @@ async def test_an_adoption_voids_a_refusal(store, make, connected):
     assert record.reason is None
 
 
-async def test_back_off_is_written_by_the_release(store, make, clock):
+async def test_back_off_is_written_by_the_release(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """Rule 16: one write gives the lease back and says until when to leave it."""
     await store.put(make.key, make.grant())
     acquired = await store.acquire(make.key, make.asked())
@@ -158,7 +180,14 @@ async def test_back_off_is_written_by_the_release(store, make, clock):
     ],
 )
 @pytest.mark.parametrize("by", ["replace", "put"])
-async def test_what_a_new_token_clears(store, make, connected, kind, kept, by):
+async def test_what_a_new_token_clears(
+    store: TokenStore,
+    make: Make,
+    connected: TokenRecord,
+    kind: BackOffKind,
+    kept: bool,
+    by: str,
+) -> None:
     """Rule 16: a throttle survives replace and put, other back-offs do not."""
     await store.acquire(make.key, make.asked())
     settlement = Settlement(back_off=make.back_off(kind))
@@ -172,7 +201,9 @@ async def test_what_a_new_token_clears(store, make, connected, kind, kept, by):
     assert (stored.throttle is not None) is kept
 
 
-async def test_what_a_provider_sent_comes_back_as_it_was(store, make, clock):
+async def test_what_a_provider_sent_comes_back_as_it_was(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """A token survives the store to the microsecond and to the last member."""
     record = await store.put(make.key, make.grant())
     token = Token(

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
-from everbearer.tokens import AccountKey
+from everbearer.stores import TokenStore
+from everbearer.testing._contract._made import Make, StandingClock
+from everbearer.tokens import AccountKey, TokenRecord
 
-pytestmark = pytest.mark.asyncio
 
-
-async def test_put_makes_a_record(store, make, clock):
+async def test_put_makes_a_record(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """A first authorization is stored with the registration it was made with."""
     record = await store.put(make.key, make.grant())
     assert await store.load(make.key) == record
@@ -22,7 +24,9 @@ async def test_put_makes_a_record(store, make, clock):
     assert record.known == (record.refresh_fingerprint,)
 
 
-async def test_put_again_is_another_incarnation(store, make, connected):
+async def test_put_again_is_another_incarnation(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 13: a new authorization ends the old one's lease, intent and version."""
     await store.acquire(make.key, make.asked())
     record = await store.put(make.key, make.grant("s0", "i1"))
@@ -32,7 +36,7 @@ async def test_put_again_is_another_incarnation(store, make, connected):
     assert await store.load(make.key) == record
 
 
-async def test_put_if_absent_of_many_at_once(store, make):
+async def test_put_if_absent_of_many_at_once(store: TokenStore, make: Make) -> None:
     """Every worker may adopt at its start: one does, the others get what it stored."""
     grants = [
         make.grant(f"r{number}", f"i{number}", if_absent=True) for number in range(10)
@@ -51,9 +55,16 @@ async def test_put_if_absent_of_many_at_once(store, make):
         pytest.param("s0", True, True, id="news for an account that needs it"),
     ],
 )
-async def test_put_if_absent(store, make, connected, offered, refused, stored):
+async def test_put_if_absent(
+    store: TokenStore,
+    make: Make,
+    connected: TokenRecord,
+    offered: str | None,
+    refused: bool,
+    stored: bool,
+) -> None:
     """A stored grant wins, unless it is over and the offered one was never seen."""
-    before = connected
+    before: TokenRecord | None = connected
     if refused:
         before = (await store.refuse(make.key, make.refusal(connected))).record
     after = await store.put(make.key, make.grant(offered, "i1", if_absent=True))
@@ -63,7 +74,9 @@ async def test_put_if_absent(store, make, connected, offered, refused, stored):
         assert after == before
 
 
-async def test_put_if_absent_of_an_earlier_token(store, make, connected):
+async def test_put_if_absent_of_an_earlier_token(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """A worker's old configuration does not bring back what was replaced since."""
     second = await store.put(make.key, make.grant("s0", "i1"))
     refused = await store.refuse(make.key, make.refusal(second))
@@ -71,7 +84,7 @@ async def test_put_if_absent_of_an_earlier_token(store, make, connected):
     assert after == refused.record
 
 
-async def test_delete(store, make, connected):
+async def test_delete(store: TokenStore, make: Make, connected: TokenRecord) -> None:
     """A disconnect hands out what was there, for revoking it, once."""
     other = await store.put(make.key._replace(account="other"), make.grant())
     assert await store.delete(make.key) == connected
@@ -80,7 +93,7 @@ async def test_delete(store, make, connected):
     assert await store.load(other.key) == other
 
 
-async def test_take_pending_is_single_use(store, make):
+async def test_take_pending_is_single_use(store: TokenStore, make: Make) -> None:
     """A state is good for one callback, and a second one is told that it was used."""
     await store.put_pending(make.pending())
     first = await store.take_pending("s0")
@@ -89,7 +102,7 @@ async def test_take_pending_is_single_use(store, make):
     assert (again.pending, again.used) == (None, True)
 
 
-async def test_take_pending_of_many_at_once(store, make):
+async def test_take_pending_of_many_at_once(store: TokenStore, make: Make) -> None:
     """Of many callbacks with one state, one gets the authorization."""
     await store.put_pending(make.pending())
     taken = await asyncio.gather(*(store.take_pending("s0") for _ in range(10)))
@@ -97,7 +110,7 @@ async def test_take_pending_of_many_at_once(store, make):
     assert sum(each.used for each in taken) == 9
 
 
-async def test_take_pending_of_an_unknown_state(store, make):
+async def test_take_pending_of_an_unknown_state(store: TokenStore, make: Make) -> None:
     """A state that nobody started is unknown, which is not the same as used."""
     await store.put_pending(make.pending())
     taken = await store.take_pending("other")
@@ -105,7 +118,9 @@ async def test_take_pending_of_an_unknown_state(store, make):
 
 
 @pytest.mark.parametrize("also", [False, True], ids=["alone", "others start meanwhile"])
-async def test_take_pending_late(store, make, clock, also):
+async def test_take_pending_late(
+    store: TokenStore, make: Make, clock: StandingClock, also: bool
+) -> None:
     """A late callback can be told that it expired: it gets its end and the time."""
     await store.put_pending(make.pending())
     clock.advance(601)
@@ -116,7 +131,9 @@ async def test_take_pending_late(store, make, clock, also):
     assert (await store.take_pending("s0")).used
 
 
-async def test_pending_are_forgotten_in_the_end(store, make, clock):
+async def test_pending_are_forgotten_in_the_end(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """What ended a day ago is dropped when another authorization starts."""
     await store.put_pending(make.pending("used"))
     await store.put_pending(make.pending("unused"))
@@ -129,7 +146,9 @@ async def test_pending_are_forgotten_in_the_end(store, make, clock):
     assert (await store.take_pending("s1")).pending is not None
 
 
-async def test_put_pending_again_does_not_revive_it(store, make):
+async def test_put_pending_again_does_not_revive_it(
+    store: TokenStore, make: Make
+) -> None:
     """A retried write whose first try was acknowledged late stays used."""
     await store.put_pending(make.pending())
     await store.take_pending("s0")
@@ -137,7 +156,9 @@ async def test_put_pending_again_does_not_revive_it(store, make):
     assert (await store.take_pending("s0")).used
 
 
-async def test_pending_and_records_are_apart(store, make, connected):
+async def test_pending_and_records_are_apart(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Starting and finishing an authorization leaves the stored grant alone."""
     await store.put_pending(make.pending(key=AccountKey("billit", "acme")))
     await store.take_pending("s0")

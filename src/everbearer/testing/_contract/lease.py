@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from everbearer.stores import Settlement
+from everbearer.stores import Settlement, TokenStore
+from everbearer.testing._contract._made import Make, StandingClock
+from everbearer.tokens import TokenRecord
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("connected")]
 
-
-async def test_acquire_of_an_unknown_account(store, make):
+async def test_acquire_of_an_unknown_account(store: TokenStore, make: Make) -> None:
     """There is nothing to lease where nothing is stored."""
     other = make.key._replace(account="nobody")
     assert await store.acquire(other, make.asked()) is None
@@ -19,7 +19,9 @@ async def test_acquire_of_an_unknown_account(store, make):
     assert await store.release(other, make.asked(), Settlement()) is None
 
 
-async def test_acquire_writes_lease_and_intent(store, make, clock):
+async def test_acquire_writes_lease_and_intent(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """One write takes the lease and records what is about to be spent."""
     acquired = await store.acquire(make.key, make.asked())
     stored = await store.load(make.key)
@@ -33,7 +35,7 @@ async def test_acquire_writes_lease_and_intent(store, make, clock):
     assert stored.version == 1
 
 
-async def test_only_one_holds_the_lease(store, make):
+async def test_only_one_holds_the_lease(store: TokenStore, make: Make) -> None:
     """A second flight is told who holds it, and changes nothing."""
     first = await store.acquire(make.key, make.asked("flight-a"))
     second = await store.acquire(make.key, make.asked("flight-b"))
@@ -43,7 +45,7 @@ async def test_only_one_holds_the_lease(store, make):
     assert await store.load(make.key) == first.record
 
 
-async def test_of_many_at_once_one_gets_it(store, make):
+async def test_of_many_at_once_one_gets_it(store: TokenStore, make: Make) -> None:
     """However many flights ask at once, exactly one is granted the lease."""
     asked = [make.asked(f"flight-{number}") for number in range(25)]
     answers = await asyncio.gather(*(store.acquire(make.key, each) for each in asked))
@@ -59,15 +61,17 @@ async def test_of_many_at_once_one_gets_it(store, make):
     ],
 )
 async def test_a_lease_ends_by_the_clock_of_the_store(
-    store, make, clock, later, granted
-):
+    store: TokenStore, make: Make, clock: StandingClock, later: float, granted: bool
+) -> None:
     """A holder that died is succeeded when its term is over, and not before."""
     await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(later)
     assert (await store.acquire(make.key, make.asked("flight-b"))).granted is granted
 
 
-async def test_the_successor_finds_the_intent(store, make, clock):
+async def test_the_successor_finds_the_intent(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """Rule 1: whoever takes over learns what its predecessor may have sent."""
     first = await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(11)
@@ -76,7 +80,9 @@ async def test_the_successor_finds_the_intent(store, make, clock):
     assert second.record.intent == first.record.intent
 
 
-async def test_renew_prolongs(store, make, clock):
+async def test_renew_prolongs(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """A renewed lease keeps others out for another term."""
     await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(8)
@@ -85,7 +91,9 @@ async def test_renew_prolongs(store, make, clock):
     assert not (await store.acquire(make.key, make.asked("flight-b"))).granted
 
 
-async def test_renew_of_a_lost_lease(store, make, clock):
+async def test_renew_of_a_lost_lease(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """Rule 10: whoever lost the lease learns it, and does not take it back."""
     await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(11)
@@ -95,7 +103,9 @@ async def test_renew_of_a_lost_lease(store, make, clock):
     assert await store.load(make.key) == taken.record
 
 
-async def test_renew_notes_when_the_token_is_sent(store, make, clock, connected):
+async def test_renew_notes_when_the_token_is_sent(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """Rules 6 and 18: the last sending moves, the first one stays."""
     await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(11)
@@ -111,7 +121,9 @@ async def test_renew_notes_when_the_token_is_sent(store, make, clock, connected)
     assert (await store.load(make.key)).intent == intent
 
 
-async def test_release_compares_the_lease(store, make, clock):
+async def test_release_compares_the_lease(
+    store: TokenStore, make: Make, clock: StandingClock
+) -> None:
     """Rule 7: a late clean-up does not release somebody else's lease."""
     await store.acquire(make.key, make.asked("flight-a"))
     await store.put(make.key, make.grant("s0", "i1"))
@@ -120,7 +132,7 @@ async def test_release_compares_the_lease(store, make, clock):
     assert await store.load(make.key) == taken.record
 
 
-async def test_release_after_nothing_was_sent(store, make):
+async def test_release_after_nothing_was_sent(store: TokenStore, make: Make) -> None:
     """Rule 2: certain that nothing was spent, a flight takes its intent back."""
     acquired = await store.acquire(make.key, make.asked())
     released = await store.release(
@@ -131,7 +143,7 @@ async def test_release_after_nothing_was_sent(store, make):
     assert await store.load(make.key) == released.record
 
 
-async def test_release_after_an_ambiguous_answer(store, make):
+async def test_release_after_an_ambiguous_answer(store: TokenStore, make: Make) -> None:
     """Rule 3: when the token may have been spent, the intent stays."""
     acquired = await store.acquire(make.key, make.asked())
     released = await store.release(make.key, make.asked(), Settlement())
@@ -139,7 +151,9 @@ async def test_release_after_an_ambiguous_answer(store, make):
     assert released.record.intent == acquired.record.intent
 
 
-async def test_a_restored_intent_is_the_one_found(store, make, clock, connected):
+async def test_a_restored_intent_is_the_one_found(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
     """Rule 2: a connect error takes back one's own part and nobody else's."""
     first = await store.acquire(make.key, make.asked("flight-a"))
     clock.advance(11)
@@ -153,14 +167,18 @@ async def test_a_restored_intent_is_the_one_found(store, make, clock, connected)
     assert released.record.intent == first.record.intent
 
 
-async def test_a_token_without_a_refresh_token_leaves_no_intent(store, make):
+async def test_a_token_without_a_refresh_token_leaves_no_intent(
+    store: TokenStore, make: Make
+) -> None:
     """What cannot be spent is not said to be about to be spent."""
     record = await store.put(make.key, make.grant(None, "i1"))
     assert record.token.refresh_token is None
     assert (await store.acquire(make.key, make.asked())).record.intent is None
 
 
-async def test_an_intent_about_an_older_token_does_not_count(store, make, connected):
+async def test_an_intent_about_an_older_token_does_not_count(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
     """Rule 1: an intent counts while its refresh token is the current one."""
     await store.acquire(make.key, make.asked("flight-a"))
     await store.replace(make.key, make.rotation(connected))

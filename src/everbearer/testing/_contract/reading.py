@@ -7,22 +7,23 @@ import gc
 
 import pytest
 
-from everbearer.stores import Settlement
+from everbearer.stores import Settlement, TokenStore
+from everbearer.testing._contract._made import Make, StandingClock
 from everbearer.tokens import AccountKey
-
-pytestmark = pytest.mark.asyncio
 
 LONG = 30.0
 
 
-async def test_load_of_an_unknown_account(store, make):
+async def test_load_of_an_unknown_account(store: TokenStore, make: Make) -> None:
     """What was never stored is None, whatever is stored for others."""
     await store.put(make.key, make.grant())
     assert await store.load(AccountKey("billit", "other")) is None
     assert await store.load(AccountKey("other", "acme")) is None
 
 
-async def test_now_is_the_clock_of_the_store(store, clock):
+async def test_now_is_the_clock_of_the_store(
+    store: TokenStore, clock: StandingClock
+) -> None:
     """Leases are judged by the time that the store says it is."""
     assert await store.now() == clock.now
 
@@ -32,7 +33,9 @@ async def test_now_is_the_clock_of_the_store(store, clock):
     ["a'b;--", "a:b", "%00", "åäö \N{GRINNING FACE}", "x" * 255, "", " a "],
     ids=["quotes", "colon", "percent", "unicode", "long", "empty", "spaces"],
 )
-async def test_account_ids_are_any_text(store, make, account):
+async def test_account_ids_are_any_text(
+    store: TokenStore, make: Make, account: str
+) -> None:
     """An account id is never taken for anything but itself."""
     key = AccountKey("billit", account)
     record = await store.put(key, make.grant())
@@ -41,7 +44,7 @@ async def test_account_ids_are_any_text(store, make, account):
     assert record.key == key
 
 
-async def test_list_in_order(store, make):
+async def test_list_in_order(store: TokenStore, make: Make) -> None:
     """All records come by provider and account, or those of one provider."""
     keys = [
         AccountKey(provider, account)
@@ -57,7 +60,7 @@ async def test_list_in_order(store, make):
     assert [record.key async for record in store.list("nobody")] == []
 
 
-async def test_list_holds_nothing_up(store, make):
+async def test_list_holds_nothing_up(store: TokenStore, make: Make) -> None:
     """A slow consumer of a long list blocks no writer and sees each record once."""
     keys = [AccountKey("billit", f"{number:04}") for number in range(250)]
     for key in keys:
@@ -71,7 +74,7 @@ async def test_list_holds_nothing_up(store, make):
     assert seen == keys
 
 
-async def test_a_list_may_be_left_early(store, make):
+async def test_a_list_may_be_left_early(store: TokenStore, make: Make) -> None:
     """Whoever stops reading a list leaves nothing behind that blocks a writer."""
     await store.put(make.key, make.grant())
     listing = store.list()
@@ -85,7 +88,7 @@ async def test_a_list_may_be_left_early(store, make):
     "change",
     ["replace", "release", "acquire", "refuse", "put", "delete"],
 )
-async def test_changed_wakes(store, make, change):
+async def test_changed_wakes(store: TokenStore, make: Make, change: str) -> None:
     """Whoever waits for a record returns when another flight writes to it."""
     record = await store.put(make.key, make.grant())
     if change == "release":
@@ -106,10 +109,10 @@ async def test_changed_wakes(store, make, change):
             await store.put(make.key, make.grant("s0", "i1"))
         case "delete":
             await store.delete(make.key)
-    await waiting
+    await asyncio.wait_for(waiting, LONG / 3)
 
 
-async def test_changed_before_it_was_asked(store, make):
+async def test_changed_before_it_was_asked(store: TokenStore, make: Make) -> None:
     """A change between the look and the wait is not waited for: it is there."""
     record = await store.put(make.key, make.grant())
     await store.replace(make.key, make.rotation(record))
@@ -117,22 +120,24 @@ async def test_changed_before_it_was_asked(store, make):
     await store.changed(make.key, None, LONG)
 
 
-async def test_changed_from_nothing(store, make):
+async def test_changed_from_nothing(store: TokenStore, make: Make) -> None:
     """Whoever waits for an account to be connected is woken by that."""
     waiting = asyncio.create_task(store.changed(make.key, None, LONG))
     await asyncio.sleep(0.01)
     await store.put(make.key, make.grant())
-    await waiting
+    await asyncio.wait_for(waiting, LONG / 3)
 
 
 @pytest.mark.parametrize("within", [0.03, 0.0, -1.0])
-async def test_changed_gives_up(store, make, within):
+async def test_changed_gives_up(store: TokenStore, make: Make, within: float) -> None:
     """Nothing happens, and the wait ends by itself."""
     record = await store.put(make.key, make.grant())
     await store.changed(make.key, record, within)
 
 
-async def test_changed_does_not_return_for_a_renewal(store, make):
+async def test_changed_does_not_return_for_a_renewal(
+    store: TokenStore, make: Make
+) -> None:
     """A holder that renews its lease has not changed what others wait for."""
     await store.put(make.key, make.grant())
     record = (await store.acquire(make.key, make.asked())).record
@@ -142,10 +147,12 @@ async def test_changed_does_not_return_for_a_renewal(store, make):
     await asyncio.sleep(0.12)
     assert not waiting.done()
     await store.release(make.key, make.asked(), Settlement())
-    await waiting
+    await asyncio.wait_for(waiting, LONG / 3)
 
 
-async def test_changed_wakes_all_and_may_be_cancelled(store, make):
+async def test_changed_wakes_all_and_may_be_cancelled(
+    store: TokenStore, make: Make
+) -> None:
     """Many wait for one record; one that leaves does not keep the others."""
     record = await store.put(make.key, make.grant())
     waiting = [
@@ -159,7 +166,7 @@ async def test_changed_wakes_all_and_may_be_cancelled(store, make):
     await asyncio.gather(*waiting[1:])
 
 
-async def test_open_and_close_twice(store, make):
+async def test_open_and_close_twice(store: TokenStore, make: Make) -> None:
     """Opening and closing again is fine, and what was stored is still there."""
     record = await store.put(make.key, make.grant())
     await asyncio.gather(store.open(), store.open())
@@ -169,7 +176,9 @@ async def test_open_and_close_twice(store, make):
     assert await store.load(make.key) == record
 
 
-async def test_cancelled_callers_leave_nothing_behind(store, make):
+async def test_cancelled_callers_leave_nothing_behind(
+    store: TokenStore, make: Make
+) -> None:
     """A caller that leaves at any point leaves no lock and no half of a write."""
     await store.put(make.key, make.grant())
     for number in range(60):
