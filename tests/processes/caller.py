@@ -1,6 +1,7 @@
 """A process of callers: says in JSON what they saw.
 
-Arguments: JSON of ``url``, ``store``, ``accounts``, ``tasks``, ``seconds``, ``pause``.
+Arguments: JSON of ``url``, ``store``, ``accounts``, ``tasks``, ``seconds``, ``pause``,
+and ``described``: what the provider's description says otherwise than Billit's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 
 import aiohttp
+from attrs import evolve
 
 from everbearer import Client, EverbearerError, Registration
 from everbearer.providers import BILLIT
@@ -34,6 +36,7 @@ async def call_for(client, account, until, pause, seen) -> None:
 async def main(order) -> Counter[str]:
     """Run all the callers of this process."""
     provider = BILLIT.with_hosts(order["url"], order["url"], order["url"])
+    provider = evolve(provider, **order["described"])
     registration = Registration(provider, "sandbox-client", "sandbox-secret")
     seen: Counter[str] = Counter()
     async with (

@@ -37,7 +37,9 @@ async def connect_all(sandbox: Sandbox, store: str) -> None:
             await client.adopt("billit", account, token)
 
 
-async def run_callers(sandbox: Sandbox, store: str) -> Counter[str]:
+async def run_callers(
+    sandbox: Sandbox, store: str, seconds: float, **described: object
+) -> Counter[str]:
     """What the callers of all processes saw."""
     order = json.dumps(
         {
@@ -45,8 +47,9 @@ async def run_callers(sandbox: Sandbox, store: str) -> Counter[str]:
             "store": store,
             "accounts": ACCOUNTS,
             "tasks": TASKS,
-            "seconds": SECONDS,
+            "seconds": seconds,
             "pause": 0.05,
+            "described": described,
         }
     )
     processes = [
@@ -82,7 +85,7 @@ async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
     async with Sandbox(access_lifetime=LIFETIME, token_delay=delay) as sandbox:
         await connect_all(sandbox, store)
         began = sandbox.clock()
-        seen = await run_callers(sandbox, store)
+        seen = await run_callers(sandbox, store, SECONDS)
         took = sandbox.clock() - began
         assert set(seen) == {"ok"}
         ledger = sandbox.ledger
@@ -94,3 +97,34 @@ async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
         assert min(refreshes) >= 10
         concurrency = {ledger.max_concurrency_of(account) for account in ACCOUNTS}
         assert concurrency == {1}
+
+
+@pytest.mark.parametrize(
+    ("played", "described"),
+    [
+        pytest.param({"rotation": "never"}, {"rotation": "never"}, id="never"),
+        pytest.param(
+            {"old_access_dies": True}, {"old_access_dies": True}, id="old-one-dies"
+        ),
+        pytest.param(
+            {"replay_window": 600.0}, {"replay_window": 600.0}, id="with-a-window"
+        ),
+        pytest.param(
+            {"rotation": "sometimes"}, {"rotation": "sometimes"}, id="now-and-then"
+        ),
+    ],
+)
+async def test_every_family_of_rotation(tmp_path, played, described) -> None:
+    """The same figures wherever a refresh replaces the refresh token, or does not."""
+    store = f"sqlite:///{tmp_path / 'tokens.db'}"
+    async with Sandbox(access_lifetime=LIFETIME, **played) as sandbox:
+        await connect_all(sandbox, store)
+        began = sandbox.clock()
+        seen = await run_callers(sandbox, store, 8.0, **described)
+        took = sandbox.clock() - began
+        assert set(seen) == {"ok"}
+        ledger = sandbox.ledger
+        assert (ledger.reuse, ledger.last_resort, ledger.lost_grants) == (0, 0, 0)
+        refreshes = [ledger.company(account).refreshes for account in ACCOUNTS]
+        assert max(refreshes) <= took / (LIFETIME - LIFETIME / 2) + 1
+        assert min(refreshes) >= 5
