@@ -1,4 +1,9 @@
-"""One file for each provider that the sandbox can play."""
+"""One file for each provider that the sandbox can play.
+
+A *seed* is the document that the provider publishes about its OAuth, and "PROVIDERS n"
+a section of the maintainers' notes on what its other pages, its repositories and other
+people's clients say.  What neither says is an assumption, and named as one.
+"""
 
 from typing import Final
 
