@@ -233,7 +233,9 @@ class AccountSession:
     ) -> ClientResponse:
         session = self._http.session or await self._http.open()
         if session is not self._sent_through:
-            self._middlewares = (self._insistent, *middlewares_of(session))
+            # The bound method: Python takes a detour to an instance's __call__.
+            ours = self._insistent.__call__
+            self._middlewares = (ours, *middlewares_of(session))
             self._sent_through = session
         options["middlewares"] = self._chain(session, url, options)
         return await session.request(method, self._base.resolve(url), **options)
