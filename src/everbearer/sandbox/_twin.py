@@ -1,9 +1,9 @@
 """What one provider's twin says of itself; everything else is common to all.
 
 A provider's own twin is written from its document, never from the client's description
-of it: the two are compared by tests.  It says where the login and the token endpoint are,
-what they take, and what they answer.  What a refresh token is worth, faults, settings
-and the ledger are the sandbox's own and the same for every twin.
+of it: the two are compared by tests.  It says where the login and the token endpoint
+are, what they take, and what they answer.  What a refresh token is worth, faults,
+settings and the ledger are the sandbox's own and the same for every twin.
 """
 
 from __future__ import annotations
