@@ -5,6 +5,7 @@ the token endpoint, and an API.  Its `Ledger` says what was issued, spent, reuse
 received; its `Script` makes things go wrong by the constructors of
 `everbearer.sandbox.faults`.  Each provider's *twin* is written from that provider's
 document and shares no code with the client; what is common to all is written once.
+Any other `everbearer.providers.Provider` is played as it is described.
 """
 
 from everbearer.sandbox import faults

@@ -124,12 +124,13 @@ class Api:
         status = fault.status if fault is not None else None
         size = fault.size if fault is not None and fault.size else settings.refusal_size
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-        presented = scheme.lower() == "bearer" and bool(value)
-        answer = self._world.twin.api.refuse(code, presented)
+        twin = self._world.twin
+        presented = scheme.lower() == twin.token_scheme.lower() and bool(value)
+        answer = twin.api.refuse(code, presented)
         return Reply(
             evolve(
                 answer,
-                status=status or settings.refusal_status,
+                status=status or settings.refusal_status or answer.status,
                 error=code,
                 body=answer.body.ljust(size),
             )

@@ -331,7 +331,8 @@ class Grants:
         A good token has then been seen, unless *note* says that it was not used.
         """
         scheme, _, value = (header or "").partition(" ")
-        token = self._access.get(value) if scheme.lower() == "bearer" else None
+        wanted = self._twin.token_scheme.lower()
+        token = self._access.get(value) if scheme.lower() == wanted else None
         if token is None:
             return None, "InvalidAccessToken"
         if token.grant.ended_by is not None:

@@ -68,6 +68,7 @@ class LoginPage:
         else:
             result = {login.code_name: self._code(request, company)}
             result |= {name: query[name] for name in login.returns if name in query}
+            result |= login.tells(company)
         if "state" in query and self._world.settings.state_returns:
             result["state"] = login.state(query["state"])
         back = self._back(query[login.redirect_name], result)

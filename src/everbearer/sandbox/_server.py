@@ -13,8 +13,10 @@ import aiohttp
 from aiohttp import web
 from attrs import field, frozen
 
+from everbearer.providers import Provider
 from everbearer.sandbox._api import Api
 from everbearer.sandbox._control import Control
+from everbearer.sandbox._described import described
 from everbearer.sandbox._login import LoginPage
 from everbearer.sandbox._other_origin import OtherOrigin
 from everbearer.sandbox._settings import Settings
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from everbearer.sandbox._grants import Grants
     from everbearer.sandbox._ledger import Ledger
     from everbearer.sandbox._script import Script
+    from everbearer.sandbox._twin import Twin
 
 __all__ = ["IssuedPair", "LoginRefused", "Sandbox", "run"]
 
@@ -59,10 +62,11 @@ class Sandbox:
     Args:
         provider: Which one: ``billit``, ``caminvoice``, ``flowaccount``,
             ``humansoft``, ``invoiced``, or ``standard``, a server that follows
-            RFC 6749, 6750 and 7636.
+            RFC 6749, 6750 and 7636; or any other's description, which is then played
+            as it is.
 
         settings: How it behaves; or name single fields of `Settings`, whose other
-            defaults are then those of the provider's document.
+            defaults are then those of the provider's document or description.
 
         clock: Seconds since the epoch, by which tokens expire.
 
@@ -79,7 +83,7 @@ class Sandbox:
 
     def __init__(
         self,
-        provider: str = "billit",
+        provider: str | Provider = "billit",
         *,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
@@ -90,10 +94,7 @@ class Sandbox:
         if settings is not None and fields:
             message = "give either settings or single fields"
             raise TypeError(message)
-        if provider not in TWINS:
-            message = f"the sandbox plays {', '.join(TWINS)}, not {provider!r}"
-            raise ValueError(message)
-        self._twin = twin = TWINS[provider]
+        self._twin = twin = _twin_of(provider)
         chosen = settings or Settings(**{**twin.defaults, **fields})
         self._world = World.new(twin, chosen, clock)
         self._host = host
@@ -249,6 +250,15 @@ class Sandbox:
             LoginRefused: The page does not accept the connect link.
         """
         return await _press(connect_url, {"decision": "deny"})
+
+
+def _twin_of(provider: str | Provider) -> Twin:
+    if isinstance(provider, Provider):
+        return described(provider)
+    if provider not in TWINS:
+        message = f"the sandbox plays {', '.join(TWINS)}, not {provider!r}"
+        raise ValueError(message)
+    return TWINS[provider]
 
 
 async def _press(connect_url: str, form: dict[str, str]) -> str:

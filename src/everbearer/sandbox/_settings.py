@@ -107,7 +107,8 @@ class Settings:
 
         api_delay: Seconds before the API answers.
 
-        refusal_status: Status of the API's token errors; the document gives none.
+        refusal_status: Status of the API's token errors; None: the provider's own,
+            or 401 where its document gives none.
 
         refusal_size: Bytes up to which those errors are padded.
 
@@ -147,7 +148,9 @@ class Settings:
     orders_per_account: int = field(default=0, validator=_COUNT)
     token_delay: float = field(default=0.0, validator=_SECONDS)
     api_delay: float = field(default=0.0, validator=_SECONDS)
-    refusal_status: int = field(default=401, validator=and_(_COUNT, ge(400)))
+    refusal_status: int | None = field(
+        default=None, validator=optional(and_(_COUNT, ge(400)))
+    )
     refusal_size: int = field(default=0, validator=_COUNT)
     early_refusals: bool = field(default=False, validator=_FLAG)
 

@@ -102,7 +102,7 @@ class TokenEndpoint:
     async def _read(self, request: web.Request, route: TokenRoute) -> _Asked:
         world = self._world
         form = TokenForm.read(route, request, await request.read(), world.settings)
-        token = world.grants.refresh_token(form.params.get("refresh_token", ""))
+        token = world.grants.refresh_token(form.refresh_token)
         record = TokenRequest(
             None, form.grant_type, form.params, request.headers, request.cookies
         )

@@ -42,6 +42,7 @@ class TokenForm:
     params: Mapping[str, str] = field(repr=False)
     grant_type: str | None
     code: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     client_id: str = ""
     refusal: Refusal | None = None
 
@@ -52,9 +53,11 @@ class TokenForm:
         """Read *request* as *route* wants it."""
         given, problem = _decoded(request.content_type, body)
         texts = {name: each for name, each in given.items() if isinstance(each, str)}
-        grant_type = route.grant_type or texts.get("grant_type")
+        named = next((route.names[each] for each in route.names if each in texts), None)
+        grant_type = route.grant_type or named or texts.get("grant_type")
         kind = route.kinds.get(grant_type or "")
         code = texts.get(kind.code_name, "") if kind else ""
+        refresh_token = texts.get(kind.refresh_name if kind else "refresh_token", "")
         if problem is None:
             problem = _misplaced(route, request)
         if problem is None and len(texts) != len(given):
@@ -72,7 +75,7 @@ class TokenForm:
         client_id = ""
         if refusal is None and kind is not None:
             client_id, refusal = _client(route, kind, request, texts, settings)
-        return cls(texts, grant_type, code, client_id, refusal)
+        return cls(texts, grant_type, code, refresh_token, client_id, refusal)
 
 
 def _decoded(content_type: str, body: bytes) -> tuple[dict[str, Any], str | None]:

@@ -1,9 +1,9 @@
 """What one provider's twin says of itself; everything else is common to all.
 
-A twin is written from its provider's document, never from the client's description of
-it: the two are compared by tests.  It says where the login and the token endpoint are,
-what they take, and what they answer.  What a refresh token is worth, faults, settings
-and the ledger are the sandbox's own and the same for every twin.
+A provider's own twin is written from its document, never from the client's description
+of it: the two are compared by tests.  It says where the login and the token endpoint
+are, what they take, and what they answer.  What a refresh token is worth, faults,
+settings and the ledger are the sandbox's own and the same for every twin.
 """
 
 from __future__ import annotations
@@ -105,6 +105,10 @@ def _nothing(_: Mapping[str, str], __: Settings) -> None:
     return None
 
 
+def _no_more(_: str) -> Mapping[str, str]:
+    return {}
+
+
 def _as_it_is(state: str) -> str:
     return state
 
@@ -126,6 +130,8 @@ class Login:
 
         returns: Parameters that the callback repeats, beside the state.
 
+        tells: Further ones of the callback, by company.
+
         state: What is left of the state in the callback.
 
         redirect_query: Whether a redirect URI may have a query (RFC 6749 3.1.2).
@@ -144,6 +150,7 @@ class Login:
     code_name: str = "code"
     check: Callable[[Mapping[str, str], Settings], None] = _nothing
     returns: tuple[str, ...] = ()
+    tells: Callable[[str], Mapping[str, str]] = _no_more
     state: Callable[[str], str] = _as_it_is
     redirect_query: bool = True
     wildcards: bool = False
@@ -156,7 +163,7 @@ class Parameters:
     """What one kind of token request says in its body.
 
     Attributes:
-        code_name: What it calls the code.
+        code_name, refresh_name: What it calls the code, and the refresh token.
 
         public: Whether a request without a secret may prove itself by PKCE.
 
@@ -166,6 +173,7 @@ class Parameters:
     required: frozenset[str]
     optional: frozenset[str] = frozenset()
     code_name: str = "code"
+    refresh_name: str = "refresh_token"
     public: bool = False
     check: Callable[[Mapping[str, str]], str | None] = lambda _: None
 
@@ -181,6 +189,8 @@ class TokenRoute:
 
         grant_type: What the path means, where no parameter says it.
 
+        names: Grant types by the parameter that gives them away, if one does.
+
         encodings: Media types of the body.
 
         authentication: Where the client's credentials are; ``either`` is RFC 6749
@@ -192,6 +202,7 @@ class TokenRoute:
     path: str
     kinds: Mapping[str, Parameters]
     grant_type: str | None = None
+    names: Mapping[str, str] = field(factory=dict)
     encodings: tuple[str, ...] = (FORM,)
     authentication: Literal["basic", "body", "either"] = "body"
     basic_encoded: bool = False
@@ -223,7 +234,7 @@ class ApiFace:
         documents: The path and query of the documented list, below the API base.
 
         refuse: The answer to a token that is no good, by `Grants.judge`'s code; the
-            flag says whether a bearer token was presented at all.
+            flag says whether a token was presented at all.
 
         bad_request: The answer to parameters that make no sense.
     """
@@ -250,6 +261,8 @@ class Twin:
 
         scope: Of grants made without the login page.
 
+        token_scheme: Before an access token in the Authorization header.
+
         access_token: Makes one, at a moment; its `value` is still empty.
 
         also: What else a token response may call a member, by its usual name.
@@ -269,6 +282,7 @@ class Twin:
     token_base: str = ""
     api_base: str = ""
     scope: str = ""
+    token_scheme: str = "Bearer"
     access_token: Callable[[AccessToken, float], str] = opaque
     also: Mapping[str, str] = field(factory=dict)
     defaults: Mapping[str, Any] = field(factory=dict)

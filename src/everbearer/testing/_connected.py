@@ -79,7 +79,7 @@ def registration_at(
     if not sandbox.settings.redirect_uris:
         raise ConfigurationError("the sandbox has no redirect_uris in its settings")
     return Registration(
-        provider.with_hosts(sandbox.url, sandbox.url, sandbox.url),
+        provider.with_hosts(sandbox.login_url, sandbox.token_url, sandbox.api_url),
         sandbox.settings.client_id,
         sandbox.settings.client_secret,
         sandbox.settings.redirect_uris[0].rstrip("*"),

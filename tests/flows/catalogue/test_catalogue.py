@@ -1,9 +1,8 @@
-"""Each description against a server that plays it."""
+"""Each description against a sandbox that plays it."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,35 +15,74 @@ from everbearer import (
     providers,
 )
 from everbearer.providers import (
-    BILLIT,
     EXACT_ONLINE,
     FORTNOX,
     FREEAGENT,
-    FRESHBOOKS,
     MONEYBIRD,
     QUICKBOOKS,
     SAGE_ACCOUNTING,
-    TEAMLEADER,
     XERO,
     ZOHO_BOOKS,
+    AccessTokenSpan,
+    AuthorizeEndpoint,
+    Callback,
+    ErrorRule,
+    ExpirySignal,
+    Hosts,
+    Provider,
+    TokenAnswer,
+    TokenCall,
+    TokenVerdict,
+    Verdict,
 )
+from everbearer.sandbox import faults
 from everbearer.stores import MemoryStore
 
-SEEDS = Path(__file__).parents[2] / "seeds"
-
-PLAYED = (
-    BILLIT,
-    EXACT_ONLINE,
-    FORTNOX,
-    FREEAGENT,
-    FRESHBOOKS,
-    MONEYBIRD,
-    QUICKBOOKS,
-    SAGE_ACCOUNTING,
-    TEAMLEADER,
-    XERO,
-    ZOHO_BOOKS,
+OFFERED = tuple(each for each in vars(providers).values() if isinstance(each, Provider))
+# Other words than RFC 6749 has, wherever a description may have them.
+DIALECT = Provider(
+    name="dialect",
+    hosts={"production": Hosts(*[f"https://{name}.example/{name}" for name in "abc"])},
+    environment="production",
+    authorize=AuthorizeEndpoint(
+        "/connect?tenant=all", "back", None, ",", {"audience": "api"}
+    ),
+    callback=Callback("proof", "&", returns_state=False, keep_extra=("company",)),
+    exchange=TokenCall("/tokens", "proof", "json", fixed={"kind": "first"}),
+    refresh=TokenCall("/tokens", "renewal", "json", fixed={"kind": "next"}),
+    revoke=TokenCall("/end", "id", "json", "client_secret_post"),
+    revokes=("firm", "id"),
+    answer=TokenAnswer(
+        "bearer",
+        "renewal",
+        (AccessTokenSpan("until", "instant"),),
+        (AccessTokenSpan("renewal_lasts", "duration"),),
+        default_lifetime=900.0,
+        keep_extra=("firm",),
+    ),
+    scopes=("read", "write"),
+    pkce="plain",
+    old_access_dies=True,
+    refresh_idle_lifetime=86400.0,
+    token_scheme="Token",
+    expiry_signals=(
+        ExpirySignal(
+            Verdict.EXPIRED,
+            frozenset({403}),
+            json_path=("problems", "*", "code"),
+            values=frozenset({"old"}),
+        ),
+    ),
+    error_rules=(
+        ErrorRule(
+            TokenVerdict.REFUSED,
+            frozenset({422}),
+            ("problem", "code"),
+            frozenset({"over"}),
+        ),
+    ),
 )
+PLAYED = (*OFFERED, DIALECT)
 # Short enough for tests, and still D + G > X.
 TIMING = Timing(
     lease=0.6, deadline=1.0, linger=1.0, grace=0.3, connect=1.0, back_off=0.1
@@ -57,203 +95,213 @@ def playing(*providers):
 
 
 @pytest_asyncio.fixture(name="client")
-async def _client(registration, clock):
-    store = MemoryStore(clock)
-    async with Client(registration, store=store, timing=TIMING, _clock=clock) as client:
+async def _client(registration, shifted_clock):
+    async with Client(
+        registration,
+        store=MemoryStore(shifted_clock),
+        timing=TIMING,
+        _clock=shifted_clock,
+    ) as client:
         yield client
 
 
 @pytest_asyncio.fixture(name="acme")
-async def _acme(client, server):
-    """An account, connected as a user would; and old enough to be refreshed."""
-    name = server.played.name
-    request = await client.authorization.start(name, "acme")
-    callback = server.approve(request.url)
-    server.status = await client.authorization.finish(callback, state=request.state)
-    return client.session(name, "acme")
+async def _acme(client, played, sandbox):
+    """An account, connected as a user would."""
+    request = await client.authorization.start(played.name, "acme")
+    callback = await sandbox.approve(request.url, "acme")
+    await client.authorization.finish(callback, state=request.state)
+    return client.session(played.name, "acme")
 
 
 async def whoami(session, **options):
-    async with session.get("/whoami", raise_for_status=True, **options) as response:
+    """Call the API; whose token it was."""
+    path = "/v1/whoami"
+    async with session.get(path, raise_for_status=True, **options) as response:
         return (await response.json())["company"]
 
 
-def let_pass(server, clock, *, lifetimes=1.0):
-    """Move to the end of the access token's life; without one, an hour ahead."""
-    clock.ahead += 3600.0 if server.lifetime is None else lifetimes * server.lifetime
+def let_pass(sandbox, clock):
+    """Move to the end of the access token's life."""
+    clock.ahead += sandbox.settings.access_lifetime
 
 
-def reject(server, clock):
+def reject(sandbox, clock):
     """The API ends the token early, but not before it may be replaced."""
-    clock.ahead += server.played.minimum_age
-    server.pairs[-1].dead = True
+    clock.ahead += sandbox.settings.minimum_age
+    sandbox.script.expire_now("acme")
 
 
-def test_every_provider_has_been_tried():
-    """Each description is played here, or held to its provider's own document."""
-    offered = {
-        each.name
-        for name in providers.__all__
-        if isinstance(each := getattr(providers, name), providers.Provider)
-    }
-    documents = {path.stem for path in SEEDS.glob("*.toml")}
-    assert offered == {each.name for each in PLAYED} | documents
+def evidence(sandbox):
+    """Refreshes, replays, last resorts and reuse."""
+    ledger = sandbox.ledger
+    return ledger.refreshes, ledger.replays, ledger.last_resort, ledger.reuse
 
 
 @playing(*PLAYED)
 @pytest.mark.asyncio
-async def test_connect_and_call(server, acme, clock):
+async def test_connect_and_call(sandbox, played, acme, shifted_clock):
     """What the callback and the answer tell is kept, and identity travels along."""
-    status, played = server.status, server.played
+    status = await acme.status()
     assert status.standing == "connected"
-    kept = {name: f"{name} chosen" for name in played.callback.keep_extra}
-    kept |= {name: f"{name} told" for name in played.answer.keep_extra}
-    assert status.extra == kept
-    left = status.expires_at and status.expires_at.timestamp() - clock.wall()
-    assert left == pytest.approx(server.lifetime, abs=5)
+    kept = {*played.callback.keep_extra, *played.answer.keep_extra}
+    assert set(status.extra) == kept
+    assert all("acme" in str(value) for value in status.extra.values())
+    left = status.expires_at and status.expires_at.timestamp() - shifted_clock.wall()
+    assert left == pytest.approx(played.answer.default_lifetime, abs=5)
     knows_end = played.answer.refresh_spans or played.refresh_idle_lifetime
     assert (status.refresh_expires_at is not None) is bool(knows_end)
     identity = {h.name: f"{h.name} of acme" for h in played.identity_headers}
     assert await whoami(acme.with_headers(identity)) == "acme"
-    assert server.identities == list(identity.values())
-    assert server.seen == {"served": 1}
+    (call,) = sandbox.ledger.api_calls
+    assert call.headers.items() >= identity.items()
+    assert evidence(sandbox) == (0, 0, 0, 0)
 
 
 @playing(*(each for each in PLAYED if each.answer.default_lifetime))
 @pytest.mark.asyncio
-async def test_expiry_by_clock(server, acme, clock):
+async def test_expiry_by_clock(sandbox, acme, shifted_clock):
     """A token at its end is replaced before a call is spent on it."""
-    let_pass(server, clock)
+    let_pass(sandbox, shifted_clock)
     assert await whoami(acme) == "acme"
-    assert server.seen == {"served": 1, "token requests": 1, "refreshes": 1}
+    assert sandbox.ledger.refused == 0
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(MONEYBIRD)
 @pytest.mark.asyncio
-async def test_a_token_without_an_end(server, acme, clock):
+async def test_a_token_without_an_end(sandbox, acme, shifted_clock):
     """Where no end is published only the API's answer is a reason to refresh."""
-    clock.ahead += 30 * 86400
+    shifted_clock.ahead += sandbox.settings.access_lifetime - 1
     assert await whoami(acme) == "acme"
-    assert server.seen == {"served": 1}
+    assert evidence(sandbox) == (0, 0, 0, 0)
+    shifted_clock.ahead += 1
+    assert await whoami(acme) == "acme"
+    assert sandbox.ledger.refused == 1
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(*PLAYED)
 @pytest.mark.asyncio
-async def test_expiry_by_signal(server, acme, clock):
+async def test_expiry_by_signal(sandbox, acme, shifted_clock):
     """The API says so before the clock does: one refresh, and the caller sees 200."""
-    reject(server, clock)
+    reject(sandbox, shifted_clock)
     assert await whoami(acme) == "acme"
-    assert server.seen == {
-        "rejected": 1,
-        "served": 1,
-        "token requests": 1,
-        "refreshes": 1,
-    }
+    assert sandbox.ledger.refused == 1
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(*PLAYED)
 @pytest.mark.asyncio
-async def test_rotation(server, acme, clock):
+async def test_rotation(sandbox, played, acme, shifted_clock):
     """Refresh after refresh the right refresh token is spent, whatever the family."""
     for _ in range(4):
         assert await whoami(acme) == "acme"
-        reject(server, clock)
+        reject(sandbox, shifted_clock)
     assert await whoami(acme) == "acme"
-    assert server.seen["refreshes"] == 4
-    assert server.seen["reuse"] == server.seen["too early"] == 0
-    different = {"never": 1, "sometimes": 3, "every_use": 5}[server.played.rotation]
-    assert len({pair.refresh for pair in server.pairs}) == different
+    assert evidence(sandbox) == (4, 0, 0, 0)
+    sent = [each.params for each in sandbox.ledger.token_requests]
+    spent = {params[played.refresh.grant_name] for params in sent[1:]}
+    different = {"never": 1, "sometimes": 2, "every_use": 4}[played.rotation]
+    assert len(spent) == different
 
 
 @playing(*PLAYED)
 @pytest.mark.asyncio
-async def test_a_hundred_callers_on_one_dead_token(server, acme, clock):
+async def test_a_hundred_callers_on_one_dead_token(sandbox, acme, shifted_clock):
     """However many notice, one token request is made."""
-    reject(server, clock)
+    reject(sandbox, shifted_clock)
     answers = await asyncio.gather(*(whoami(acme) for _ in range(100)))
     assert answers == ["acme"] * 100
-    assert server.seen["token requests"] == server.seen["refreshes"] == 1
+    assert sandbox.ledger.total.token_requests == 2  # with that of the code
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(*PLAYED)
 @pytest.mark.asyncio
-async def test_refusal(server, acme, clock):
+async def test_refusal(sandbox, acme, shifted_clock):
     """The user ended the grant: said in the provider's dialect, asked for once."""
-    server.grant_over = True
-    let_pass(server, clock)
+    let_pass(sandbox, shifted_clock)
+    sandbox.script.revoke("acme")
     for _ in range(2):
         with pytest.raises(AuthorizationRequired) as caught:
             await whoami(acme)
         assert caught.value.reason == "refused"
-    assert server.seen["token requests"] == 1
+    assert sandbox.ledger.total.token_requests == 2
+    assert evidence(sandbox) == (0, 0, 0, 0)
 
 
 @playing(*PLAYED)
+@pytest.mark.usefixtures("acme")
 @pytest.mark.asyncio
-async def test_disconnect(server, client, acme):
-    """The refresh token is revoked where the provider has a call for it."""
-    await client.disconnect(server.played.name, "acme")
-    wanted = [server.pairs[0].refresh] if server.played.revoke else []
-    assert server.revoked == wanted
+async def test_disconnect(sandbox, client, played):
+    """The grant is ended where the provider has a call for it."""
+    await client.disconnect(played.name, "acme")
+    grant = sandbox.grants.current("acme").access.grant
+    assert grant.ended_by == ("revoked" if played.revoke else None)
 
 
 @playing(XERO, QUICKBOOKS, ZOHO_BOOKS)
 @pytest.mark.asyncio
-async def test_a_lost_answer_is_recovered(server, acme, clock):
+async def test_a_lost_answer_is_recovered(sandbox, played, acme, shifted_clock):
     """Inside a window, or where the token did not change, nothing is lost."""
-    server.lose_answer = True
-    let_pass(server, clock)
+    sandbox.script.add(faults.rotate_and_drop())
+    let_pass(sandbox, shifted_clock)
     with pytest.raises(TemporarilyUnavailable):
         await whoami(acme)
-    clock.ahead += 60.0  # over the back-off, the grace and the linger time
+    shifted_clock.ahead += 60.0  # over the back-off, the grace and the linger time
     assert await whoami(acme) == "acme"
-    assert server.seen["reuse"] == 0
-    assert server.seen["token requests"] == 2
-    assert server.seen["replays"] == (1 if server.played.replay_window else 0)
+    assert sandbox.ledger.reuse == sandbox.ledger.lost_grants == 0
+    assert sandbox.ledger.total.token_requests == 3
+    assert sandbox.ledger.replays == (1 if played.replay_window else 0)
 
 
 @playing(FORTNOX, SAGE_ACCOUNTING)
 @pytest.mark.asyncio
-async def test_a_lost_answer_without_a_window(server, acme, clock):
+async def test_a_lost_answer_without_a_window(sandbox, acme, shifted_clock):
     """Asked once more at the very end, and then it is the user's move."""
-    server.lose_answer = True
-    let_pass(server, clock)
+    sandbox.script.add(faults.rotate_and_drop())
+    let_pass(sandbox, shifted_clock)
     with pytest.raises(TemporarilyUnavailable):
         await whoami(acme)
-    clock.ahead += 60.0
+    shifted_clock.ahead += 60.0
     with pytest.raises(AuthorizationRequired) as caught:
         await whoami(acme)
     assert caught.value.reason == "rotation_lost"
-    assert server.seen["token requests"] == 2
+    assert evidence(sandbox) == (1, 0, 1, 0)
 
 
 @playing(EXACT_ONLINE)
 @pytest.mark.asyncio
-async def test_a_token_too_young_to_be_replaced(server, acme, clock):
+async def test_a_token_too_young_to_be_replaced(sandbox, acme, shifted_clock):
     """One that the API rejects is asked for once, and again when it is old enough."""
-    server.pairs[-1].dead = True
+    sandbox.script.invalidate_now("acme")
     told = await asyncio.gather(
         *(whoami(acme) for _ in range(3)), return_exceptions=True
     )
     assert {type(each) for each in told} == {TemporarilyUnavailable}
-    assert server.seen["too early"] == server.seen["token requests"] == 1
-    clock.ahead += server.played.minimum_age
+    assert sandbox.ledger.total.token_requests == 2
+    assert sandbox.ledger.refreshes == 0
+    shifted_clock.ahead += sandbox.settings.minimum_age
     assert await whoami(acme) == "acme"
-    assert server.seen["refreshes"] == 1
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(EXACT_ONLINE)
 @pytest.mark.asyncio
-async def test_the_leeway_is_inside_what_is_allowed(server, client, acme, clock):
+async def test_the_leeway_is_inside_what_is_allowed(
+    sandbox, client, acme, shifted_clock
+):
     """A stale token serves on while its replacement is fetched in the background."""
-    clock.ahead += 576.0
+    shifted_clock.ahead += 576.0
     assert await whoami(acme) == "acme"
     await client.aclose()  # waits for the flight
-    assert server.seen == {"served": 1, "token requests": 1, "refreshes": 1}
+    assert [call.generation for call in sandbox.ledger.api_calls] == [0]
+    assert evidence(sandbox) == (1, 0, 0, 0)
 
 
 @playing(ZOHO_BOOKS.in_environment("eu"), FREEAGENT.in_environment("sandbox"))
 @pytest.mark.asyncio
-async def test_other_environments(server, acme):
+async def test_other_environments(acme):
     """An environment is other hosts, and nothing else."""
     assert await whoami(acme) == "acme"
