@@ -127,6 +127,9 @@ TABLES: dict[str, Facts] = {
         "scopes": lambda p: quoted(p.scopes),
         "revocation": lambda p: f"`{p.revoke.path}`" if p.revoke else "none",
         "kept": lambda p: quoted((*p.callback.keep_extra, *p.answer.keep_extra)),
+        "asked once connected": lambda p: (
+            f"`{p.account_facts.path}`" if p.account_facts else "nothing"
+        ),
     },
     "Refusals": {
         "the API on a token": signals,

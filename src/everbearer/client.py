@@ -13,7 +13,7 @@ from everbearer.authorization import Authorization
 from everbearer.errors import ConfigurationError, EverbearerError
 from everbearer.events import Hooks
 from everbearer.providers import by_name, named
-from everbearer.refresh import Refresher, Timing, age_of
+from everbearer.refresh import Refresher, Timing, age_of, learn
 from everbearer.stores import NewGrant, hold, let_go, open_store
 from everbearer.token_endpoint import (
     Revocation,
@@ -21,7 +21,7 @@ from everbearer.token_endpoint import (
     is_acceptable_token,
 )
 from everbearer.tokens import AccountKey, Token, account_key, status_of
-from everbearer.transport import AccountSession, ApiBase, Connections, Home
+from everbearer.transport import AccountSession, ApiBase, Connections, Home, read_facts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -367,8 +367,12 @@ class Client:
         return account_key(provider, account)
 
     async def _save(self, key: AccountKey, token: Token) -> AccountStatus:
-        """Store what an authorization brought."""
-        return status_of(key, await self._put(key, token, if_absent=False))
+        """Store what an authorization brought, then what the API tells of it."""
+        record = await self._put(key, token, if_absent=False)
+        base, account = self._bases[key.provider], self._refresher.account(key)
+        provider = account.registration.provider
+        asking = read_facts(record, provider, base, self._http, self._hooks)
+        return status_of(key, await learn(account, record, asking))
 
     async def _put(
         self, key: AccountKey, token: Token, *, if_absent: bool

@@ -113,12 +113,13 @@ async def test_a_user_connects_and_reads_orders(sandbox, browser) -> None:
     assert await acme.visit(path) == (400, again)
 
 
-async def test_a_tenant_chooses_one_of_its_companies(sandbox, browser, connect) -> None:
+async def test_a_tenant_chooses_one_of_its_companies(sandbox, browser) -> None:
     """Its PartyID goes with the calls; what is no number is no company."""
-    await connect("acme")
     acme = await browser()
+    _, link = await acme.visit("/connect")
+    assert (await acme.visit(landing(await sandbox.approve(link))))[0] == 200
     _, companies = await acme.visit("/companies")
-    assert [company["Name"] for company in companies] == ["acme"]
+    assert [company["Name"] for company in companies] == ["Acme"]
     party_id = companies[0]["PartyID"]
     status, orders = await acme.visit(f"/companies/{party_id}/orders")
     assert (status, len(orders)) == (200, 10)

@@ -258,7 +258,7 @@ async def test_a_store_that_fails_is_an_error_with_fields(
     """The loudest record, a rotation that is not stored yet, names its account."""
 
     class Failing(MemoryStore):
-        failures = 1
+        failures = 0
 
         async def replace(self, *args: object, **options: object) -> object:
             if self.failures:
@@ -266,9 +266,11 @@ async def test_a_store_that_fails_is_an_error_with_fields(
                 raise StoreError("the disk is full")
             return await super().replace(*args, **options)
 
-    async with Client(registration, store=Failing()) as client:
+    store = Failing()
+    async with Client(registration, store=store) as client:
         request = await client.authorization.start("billit", "acme")
         await client.authorization.finish(await sandbox.approve(request.url))
+        store.failures = 1
         sandbox.script.expire_now("Acme")
         await whoami(client)
     (error,) = ours(log, logging.WARNING)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
+from attrs import evolve
 
 from everbearer import (
     AuthorizationRequired,
@@ -45,6 +46,8 @@ def registration(provider):
 async def _client(recorder):
     """A Client whose Billit is the recording server."""
     billit = BILLIT.with_hosts(recorder.url, recorder.url, recorder.url)
+    # Its document does not speak of accountInformation.
+    billit = evolve(billit, account_facts=None)
     async with Client(registration(billit), store=MemoryStore()) as client:
         yield client
 

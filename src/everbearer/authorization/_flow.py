@@ -178,7 +178,8 @@ class Authorization:
         """Exchange the code of *callback* and store what it brings.  Works once.
 
         The exchange runs in a task of its own: a web server that cancels the handler
-        of a user who has closed the tab does not lose the grant.
+        of a user who has closed the tab does not lose the grant.  Once that is stored
+        the API is asked for `Provider.account_facts`, for some seconds at most.
 
         Args:
             callback: The URL as received, or a mapping of its query values.
@@ -253,8 +254,9 @@ class Authorization:
             exchange.cancel()
         if late:
             await asyncio.wait(late)
+        if lost := sum(exchange.cancelled() for exchange in late):
             warnings.warn(
-                f"Client closed with {len(late)} authorization(s) unfinished after "
+                f"Client closed with {lost} authorization(s) unfinished after "
                 f"{bound:.0f} s; their users have to start again",
                 ResourceWarning,
                 stacklevel=3,

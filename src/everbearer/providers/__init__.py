@@ -3,6 +3,7 @@
 from everbearer.providers._base_url import check_base_url
 from everbearer.providers._description import (
     AccessTokenSpan,
+    AccountFacts,
     AuthorizeEndpoint,
     Callback,
     ErrorRule,
@@ -50,6 +51,7 @@ __all__ = [
     "XERO",
     "ZOHO_BOOKS",
     "AccessTokenSpan",
+    "AccountFacts",
     "AuthorizeEndpoint",
     "Callback",
     "ErrorRule",

@@ -15,6 +15,7 @@ from yarl import URL
 
 from everbearer import vocabulary as v
 from everbearer.errors import ConfigurationError
+from everbearer.providers._account_facts import AccountFacts
 from everbearer.providers._base_url import check_base_url
 from everbearer.providers._connect_link import AuthorizeEndpoint, Callback
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessTokenSpan",
+    "AccountFacts",
     "AuthorizeEndpoint",
     "Callback",
     "ErrorRule",
@@ -294,6 +296,8 @@ class Provider:
         identity_headers: Allowed origins only.
 
         idempotency_headers: Headers that make an unsafe method safe to send again.
+
+        account_facts: What the API is asked once an account is connected.
     """
 
     name: str
@@ -321,6 +325,7 @@ class Provider:
     error_rules: tuple[ErrorRule, ...] = ()
     identity_headers: tuple[IdentityHeader, ...] = ()
     idempotency_headers: tuple[str, ...] = ()
+    account_facts: AccountFacts | None = None
 
     def in_environment(self, name: str) -> Provider:
         """The same provider at another of its environments.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from everbearer import vocabulary as v
 from everbearer.providers._description import (
     AccessTokenSpan,
+    AccountFacts,
     AuthorizeEndpoint,
     Callback,
     ExpirySignal,
@@ -115,4 +116,9 @@ BILLIT = Provider(
     # header-values.md says the first, idempotent-tokens.md the second; a repeat is
     # answered 409 "Idempotent token already exists" and never done twice.
     idempotency_headers=("Idempotent-Key", "Idempotency-Key"),
+    # Third-party clients only: asked with nothing but the token it lists the companies
+    # with their PartyIDs.  The form of the answer is unknown, so any JSON is kept.
+    account_facts=AccountFacts(
+        "/v1/account/accountInformation", keep_as="account_information"
+    ),
 )

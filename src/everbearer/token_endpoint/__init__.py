@@ -1,5 +1,6 @@
 """HOW a token is asked for: grants, requests and answers as values; one file posts."""
 
+from everbearer.token_endpoint._document import parsed, storable
 from everbearer.token_endpoint._endpoint import TokenEndpoint
 from everbearer.token_endpoint._grant import (
     CodeGrant,
@@ -43,5 +44,7 @@ __all__ = [
     "Unrecognised",
     "classify",
     "is_acceptable_token",
+    "parsed",
+    "storable",
     "token_request",
 ]

@@ -1,5 +1,6 @@
 """REQUEST PATH: attach the token, send, judge the answer, send once more."""
 
+from everbearer.transport._account_facts import read_facts
 from everbearer.transport._callers import middlewares_of
 from everbearer.transport._connections import Connections
 from everbearer.transport._home import Home
@@ -16,4 +17,5 @@ __all__ = [
     "Home",
     "Http",
     "middlewares_of",
+    "read_facts",
 ]

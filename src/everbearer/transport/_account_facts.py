@@ -1,0 +1,125 @@
+"""The one API call that Everbearer makes by itself: what an account may act for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from everbearer.token_endpoint import parsed, storable
+from everbearer.transport._callers import middlewares_of
+from everbearer.transport._middleware import AccountMiddleware
+from everbearer.transport._peek import take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import aiohttp
+
+    from everbearer.events import Hooks
+    from everbearer.providers import AccountFacts, Provider
+    from everbearer.tokens import TokenRecord
+    from everbearer.transport._origin import ApiBase
+    from everbearer.transport._session import Http
+
+__all__ = ["read_facts"]
+
+_log = logging.getLogger("everbearer.transport")
+
+PATIENCE: Final = 10.0
+"""Seconds for the whole call; a user waits for the page behind it."""
+
+_OK: Final = 200
+
+
+@frozen(repr=False)
+class _OneToken:
+    """The token that was just granted, as a source: a question spends no refresh."""
+
+    access_token: str | None
+
+    def current(self, margin: float = 0.0) -> str | None:  # noqa: ARG002 - as it is
+        return self.access_token
+
+    def accepted(self, access_token: str) -> None:
+        """Nobody counts."""
+
+    def reject(self, rejected: str) -> None:
+        """The account's first own call finds out."""
+
+    def one_shot(self, change: int) -> None:
+        """It has no body."""
+
+    async def replacement_for(
+        self,
+        rejected: str | None,  # noqa: ARG002 - there is no other
+        *,
+        revoked: bool = False,  # noqa: ARG002
+        margin: float = 0.0,  # noqa: ARG002
+    ) -> str | None:
+        return None
+
+
+async def read_facts(
+    record: TokenRecord, provider: Provider, base: ApiBase, http: Http, hooks: Hooks
+) -> Mapping[str, Any]:
+    """What the API tells of the account that *record* is of, under its kept name.
+
+    Sent once, to the API's origin, with the record's access token and no identity
+    header; no redirect is followed.  Any trouble is logged and never raised.
+
+    Returns:
+        One member; or none, if the provider has no such call or gave no JSON within
+        64 KiB and `PATIENCE`.
+    """
+    facts = provider.account_facts
+    if facts is None or record.token.access_token is None:
+        return {}
+    source = _OneToken(record.token.access_token)
+    middleware = AccountMiddleware(
+        source, record.key, provider, base, hooks, identity={}, respects="none"
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answer, why = await _ask(facts, middleware, base, await http.open())
+    except Exception as error:  # noqa: BLE001 - a given session's middlewares raise any
+        answer, why = None, type(error).__name__
+    if answer is None:
+        _log.info(
+            "%s/%s: connected, but %s was not read: %s",
+            *record.key,
+            facts.keep_as,
+            why,
+            extra={"provider": record.key.provider, "account": record.key.account},
+        )
+        return {}
+    return {facts.keep_as: answer}
+
+
+async def _ask(
+    facts: AccountFacts,
+    middleware: AccountMiddleware,
+    base: ApiBase,
+    session: aiohttp.ClientSession,
+) -> tuple[object, str]:
+    """The JSON that came, or None and why."""
+    response = await session.get(
+        base.resolve_path(facts.path),
+        headers={"Accept": "application/json"},
+        allow_redirects=False,
+        raise_for_status=False,
+        middlewares=(middleware, *middlewares_of(session)),
+    )
+    try:
+        if response.status != _OK:
+            return None, f"HTTP status {response.status}"
+        body = await take(response, patience=PATIENCE)
+        # Servers label JSON as HTML, and HTML as JSON.
+        answer = parsed(body or b"", response.headers.get("Content-Type", ""))
+        if answer is None or not storable(answer):
+            return None, "too long or broken off" if body is None else "no JSON"
+        return answer, ""
+    finally:
+        response.close()
