@@ -142,6 +142,9 @@ def _token_routes(provider: Provider) -> tuple[TokenRoute, ...]:
     return tuple(_route(provider, path, some) for path, some in calls.items())
 
 
+_Authentication = Literal["basic", "body", "either"]
+
+
 def _relative(path: str) -> str:
     """Below the token base, as with `Provider.with_hosts`."""
     return URL(path).raw_path_qs if "://" in path else f"/{path.lstrip('/')}"
@@ -150,7 +153,7 @@ def _relative(path: str) -> str:
 def _route(provider: Provider, path: str, calls: Mapping[str, TokenCall]) -> TokenRoute:
     """One path, and what its calls have in common; they rarely differ."""
     some = calls.values()
-    ways = {_authentication(provider, call) for call in some}
+    ways: set[_Authentication] = {_authentication(provider, call) for call in some}
     return TokenRoute(
         path,
         {kind: _parameters(provider, kind, call) for kind, call in calls.items()},
@@ -161,9 +164,7 @@ def _route(provider: Provider, path: str, calls: Mapping[str, TokenCall]) -> Tok
     )
 
 
-def _authentication(
-    provider: Provider, call: TokenCall
-) -> Literal["basic", "body", "either"]:
+def _authentication(provider: Provider, call: TokenCall) -> _Authentication:
     if call.client_authentication != "client_secret_basic":
         return "body"
     return "either" if provider.secret_optional else "basic"
