@@ -106,7 +106,7 @@ async def _ask(
 ) -> tuple[object, str]:
     """The JSON that came, or None and why."""
     response = await session.get(
-        base.resolve_path(facts.path),
+        base.resolve(facts.path),
         headers={"Accept": "application/json"},
         allow_redirects=False,
         raise_for_status=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from asyncio import _get_running_loop
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -73,13 +74,10 @@ class Connections:
         connections of its parent.
         """
         session = self._session
-        if session is None or session.closed:
+        # None outside of a loop: a call may be made now and awaited later, in one.
+        if session is None or _get_running_loop() is not self._loop:
             return None
-        try:
-            at_home = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return None  # A call that is made now and awaited later, in a loop.
-        return session if at_home else None
+        return session if self._given is None or not session.closed else None
 
     async def open(self) -> aiohttp.ClientSession:
         """The API session, opening the Client if need be.

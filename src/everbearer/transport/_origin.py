@@ -23,11 +23,14 @@ class ApiBase:
     Args:
         base: Scheme, host, port and path prefix; https, or http to loopback.
 
+    Attributes:
+        known: Relative paths that were called lately, and the whole URLs.
+
     Raises:
         ConfigurationError: It is not such a URL.
     """
 
-    __slots__ = ("_base", "_host", "_known", "_port", "_schemes", "url")
+    __slots__ = ("_base", "_host", "_port", "_schemes", "known", "url")
 
     def __init__(self, base: str) -> None:
         url = check_base_url(base, "API base URL")
@@ -36,7 +39,7 @@ class ApiBase:
         self._schemes = (url.scheme, _WEBSOCKET[url.scheme])
         self._host = url.raw_host
         self._port = url.port
-        self._known: dict[str, URL] = {}
+        self.known: dict[StrOrURL, URL] = {}
 
     def allows(self, url: URL) -> bool:
         """Whether *url* is on the API's origin: scheme, host and port all the same.
@@ -50,15 +53,6 @@ class ApiBase:
             and url.scheme in self._schemes
         )
 
-    def resolve_path(self, path: str) -> URL:
-        """As `resolve`, for a text that begins with a slash; parses it only once."""
-        url = self._known.get(path)
-        if url is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            url = self._known[path] = URL(self._base + path)
-        return url
-
     def resolve(self, url: StrOrURL) -> StrOrURL:
         """Append a relative *url* to the base, prefix included; leave an absolute one.
 
@@ -68,7 +62,7 @@ class ApiBase:
         """
         if isinstance(url, str):
             if url.startswith("/"):
-                return self._base + url
+                return self._remembered(url)
             if URL(url).scheme:
                 return url
             return self._base + _separator(url) + url
@@ -76,6 +70,12 @@ class ApiBase:
             return url
         relative = str(url)
         return URL(self._base + _separator(relative) + relative, encoded=True)
+
+    def _remembered(self, path: str) -> URL:
+        if len(self.known) >= _MOST_KNOWN:
+            self.known.clear()
+        url = self.known[path] = URL(self._base + path)
+        return url
 
 
 def _separator(relative: str) -> str:

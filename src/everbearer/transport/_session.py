@@ -115,6 +115,7 @@ class AccountSession:
         self._hooks = hooks
         self._identity = MappingProxyType(dict(headers or {}))
         self._base = base
+        self._known = base.known
         self._insistent = self._make_middleware("none")
         self._sent_through: aiohttp.ClientSession | None = None
         self._middlewares: tuple[ClientMiddlewareType, ...] = ()
@@ -217,16 +218,16 @@ class AccountSession:
     ) -> _RequestContextManager:
         """Hand an ordinary call to aiohttp as it is; look closer at any other."""
         session = self._http.session
+        target = self._known.get(url)
         if (
             session is None
+            or target is None
             or session is not self._sent_through
-            or type(url) is not str
-            or url[:1] != "/"
             or (options and not _ORDINARY.issuperset(options))
         ):
             return _RequestContextManager(self._request(method, url, options))
         options["middlewares"] = self._middlewares
-        return session.request(method, self._base.resolve_path(url), **options)
+        return session.request(method, target, **options)
 
     async def _request(
         self, method: str, url: StrOrURL, options: _RequestOptions
