@@ -112,7 +112,9 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _pairs(callback: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
+def _pairs(
+    callback: Any,  # noqa: ANN401 - a URL in whatever form, or a mapping
+) -> Iterable[tuple[str, Any]]:
     if isinstance(callback, Mapping):
         for name, value in callback.items():
             if isinstance(value, list | tuple):

@@ -16,6 +16,7 @@ from everbearer.events import StandingChanged
 from everbearer.refresh._decision import leeway_of, proven_after
 from everbearer.refresh._flight import Flight
 from everbearer.refresh._held import Held
+from everbearer.refresh._rejections import Rejections
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
 
@@ -51,9 +52,7 @@ class AccountTokens:
         self._elapsed = refresher.clock.elapsed
         self._held: Held | None = None
         self._flight: Flight | None = None
-        self._rejected: set[str] = set()
-        # By the store's clock; kept while a rejected token is given another chance.
-        self._first_rejected: dict[str, float] = {}
+        self._rejected = Rejections()
         self._quiet_until = -math.inf
         self._one_shots = 0
         self.forgotten = 0
@@ -113,8 +112,7 @@ class AccountTokens:
         held = self._held
         if held is not None and held.access_token != rejected:
             return False
-        self._rejected.add(rejected)
-        self._first_rejected.setdefault(rejected, self.refresher.store_now())
+        self._rejected.note(rejected, self.refresher.store_now())
         if held is not None:
             held.fresh_until = -math.inf
         return True
@@ -195,7 +193,7 @@ class AccountTokens:
     @property
     def rejected(self) -> frozenset[str]:
         """Tokens that the API refused and that may still be the stored one."""
-        return frozenset(self._rejected)
+        return self._rejected.tokens
 
     def was_accepted(self, access_token: str | None) -> bool:
         """Whether the API took *access_token* from this process."""
@@ -211,8 +209,7 @@ class AccountTokens:
         token = spent.token.access_token
         if token not in self._rejected:
             return 0
-        first = self._first_rejected.get(token or "", 0.0)
-        lived = first >= spent.minted_at + proven_after(spent)
+        lived = self._rejected.first(token) >= spent.minted_at + proven_after(spent)
         return 1 if lived or self.was_accepted(token) else spent.rejections + 1
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
@@ -244,9 +241,7 @@ class AccountTokens:
         if unsaved and self.registration.provider.replay_window:
             fresh_until = usable_until = -math.inf
         if not same:
-            self._rejected.intersection_update({token.access_token})
-            first = self._first_rejected.get(token.access_token)
-            self._first_rejected = {} if first is None else {token.access_token: first}
+            self._rejected.keep_only(token.access_token)
             self._quiet_until = -math.inf
         self._held = Held(
             record,
@@ -265,7 +260,7 @@ class AccountTokens:
     def trust_again(self, access_token: str | None) -> None:
         """A refresh would not help: the rejection was about something else."""
         if access_token is not None:
-            self._rejected.discard(access_token)
+            self._rejected.pardon(access_token)
             if self._held is not None:
                 self.adopt(self._held.record, unsaved=self._held.unsaved)
 
@@ -285,7 +280,6 @@ class AccountTokens:
         self._held = None
         self.forgotten += 1
         self._rejected.clear()
-        self._first_rejected.clear()
         self._quiet_until = -math.inf
 
     def abandon(self) -> None:

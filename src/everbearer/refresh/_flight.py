@@ -88,8 +88,7 @@ class Flight:
                 "the Client was closed", retry_after=0.0
             )
             raise
-        except Exception as error:  # noqa: BLE001
-            # A defect of ours must not leave ten thousand callers waiting.
+        except Exception as error:  # noqa: BLE001 - or ten thousand callers wait on
             _log.exception(
                 "%s/%s: refresh failed unexpectedly",
                 *attempt.key,

@@ -1,0 +1,47 @@
+"""The access tokens of one account that its API has refused, as this process saw it."""
+
+from __future__ import annotations
+
+__all__ = ["Rejections"]
+
+
+class Rejections:
+    """Refused tokens that may still be the stored one, and when that began."""
+
+    __slots__ = ("_first", "_now")
+
+    def __init__(self) -> None:
+        self._now: set[str] = set()
+        # Kept while a refused token is given another chance.
+        self._first: dict[str, float] = {}
+
+    def __contains__(self, access_token: str | None) -> bool:
+        return access_token in self._now
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """Those that count now."""
+        return frozenset(self._now)
+
+    def note(self, access_token: str, now: float) -> None:
+        """The API has refused *access_token*; *now* is by the store's clock."""
+        self._now.add(access_token)
+        self._first.setdefault(access_token, now)
+
+    def first(self, access_token: str | None) -> float:
+        """When *access_token* was first refused, by the store's clock; 0 if never."""
+        return self._first.get(access_token or "", 0.0)
+
+    def pardon(self, access_token: str) -> None:
+        """Serve it again: the refusal was about something else."""
+        self._now.discard(access_token)
+
+    def keep_only(self, access_token: str) -> None:
+        """Another token is served: forget all but that one."""
+        self._now.intersection_update({access_token})
+        self._first = {t: at for t, at in self._first.items() if t == access_token}
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._now.clear()
+        self._first.clear()
