@@ -13,9 +13,8 @@ from everbearer.errors import (
     TemporarilyUnavailable,
 )
 from everbearer.events import StandingChanged
-from everbearer.refresh._decision import leeway_of, proven_after
 from everbearer.refresh._flight import Flight
-from everbearer.refresh._held import Held
+from everbearer.refresh._held import Held, spans_of
 from everbearer.refresh._rejections import Rejections
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
@@ -201,16 +200,9 @@ class AccountTokens:
         return bool(held and held.access_token == access_token and held.accepted)
 
     def rejections(self, spent: TokenRecord) -> int:
-        """Rule 20: rejected tokens in a row, that of *spent* included.
-
-        One that was first rejected when it had lived for a while must have been good:
-        whoever uses `access_token` with another library never tells.
-        """
-        token = spent.token.access_token
-        if token not in self._rejected:
-            return 0
-        lived = self._rejected.first(token) >= spent.minted_at + proven_after(spent)
-        return 1 if lived or self.was_accepted(token) else spent.rejections + 1
+        """Rule 20: rejected tokens in a row, that of *spent* included."""
+        accepted = self.was_accepted(spent.token.access_token)
+        return self._rejected.in_a_row(spent, accepted=accepted)
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
         """Serve *record* from now on, unless a newer one is served already.
@@ -230,12 +222,9 @@ class AccountTokens:
             self._held = None
             return
         same = held is not None and held.access_token == token.access_token
-        fresh_until = usable_until = half_life = math.inf
-        if token.expires_at is not None:
-            left = token.expires_at.timestamp() - self.refresher.clock.wall()
-            usable_until = self._elapsed() + left
-            fresh_until = usable_until - leeway_of(self.registration.provider, record)
-            half_life = max(0.0, token.expires_at.timestamp() - record.minted_at) / 2
+        fresh_until, usable_until, half_life = spans_of(
+            record, self.registration.provider, self.refresher.clock
+        )
         if token.access_token in self._rejected:
             fresh_until = -math.inf
         if unsaved and self.registration.provider.replay_window:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from everbearer.refresh._decision import proven_after
+
+if TYPE_CHECKING:
+    from everbearer.tokens import TokenRecord
+
 __all__ = ["Rejections"]
 
 
@@ -28,9 +35,17 @@ class Rejections:
         self._now.add(access_token)
         self._first.setdefault(access_token, now)
 
-    def first(self, access_token: str | None) -> float:
-        """When *access_token* was first refused, by the store's clock; 0 if never."""
-        return self._first.get(access_token or "", 0.0)
+    def in_a_row(self, spent: TokenRecord, *, accepted: bool) -> int:
+        """How many there were up to the token of *spent* since one was good (rule 20).
+
+        One that was first refused when it had lived for a while must have been good:
+        whoever uses `access_token` with another library never tells.
+        """
+        token = spent.token.access_token
+        if token is None or token not in self._now:
+            return 0
+        lived = self._first[token] >= spent.minted_at + proven_after(spent)
+        return 1 if lived or accepted else spent.rejections + 1
 
     def pardon(self, access_token: str) -> None:
         """Serve it again: the refusal was about something else."""

@@ -129,11 +129,11 @@ class LoginPage:
         if url.host in _LOOPBACK:
             return
         registered = self._world.settings.redirect_uris
-        if not any(_fits(text, each, login.wildcards) for each in registered):
+        if not any(_fits(text, each, wildcards=login.wildcards) for each in registered):
             raise InvalidLinkError(f"{name} is not registered", login.unregistered)
 
 
-def _fits(text: str, registered: str, wildcards: bool) -> bool:  # noqa: FBT001
+def _fits(text: str, registered: str, *, wildcards: bool) -> bool:
     """Compare exactly, as RFC 6749 section 3.1.2.3 does, but for a wildcard."""
     if wildcards and registered.endswith("*"):
         return text.startswith(registered[:-1])

@@ -47,7 +47,7 @@ def store_contract(
             if not name.startswith("test_"):
                 continue
             if module in _CONNECTED:
-                test = pytest.mark.usefixtures("connected")(test)  # noqa: PLW2901
+                test = pytest.mark.usefixtures("connected")(test)  # noqa: PLW2901 - the same test, marked
             members[name] = staticmethod(test)
     if maker is not None:
         members["store"] = _store_fixture(maker)

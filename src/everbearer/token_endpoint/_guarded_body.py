@@ -69,8 +69,8 @@ class GuardedBody(Payload):
 
     def decode(  # the signature is aiohttp's
         self,
-        encoding: str = "utf-8",  # noqa: ARG002
-        errors: str = "strict",  # noqa: ARG002
+        encoding: str = "utf-8",  # noqa: ARG002 - as Payload has it
+        errors: str = "strict",  # noqa: ARG002 - as Payload has it
     ) -> str:
         """Never shown: it holds a grant."""
         return ""

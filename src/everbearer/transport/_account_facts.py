@@ -56,8 +56,8 @@ class _OneToken:
         self,
         rejected: str | None,  # noqa: ARG002 - there is no other
         *,
-        revoked: bool = False,  # noqa: ARG002
-        margin: float = 0.0,  # noqa: ARG002
+        revoked: bool = False,  # noqa: ARG002 - as TokenSource has it
+        margin: float = 0.0,  # noqa: ARG002 - as TokenSource has it
     ) -> str | None:
         return None
 

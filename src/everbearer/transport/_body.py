@@ -164,7 +164,7 @@ def guard(req: ClientRequest) -> bool:
     guarded = _guarded(body)
     if guarded is not body:
         # update_body() would close the file that is about to be sent.
-        req._body = guarded  # noqa: SLF001
+        req._body = guarded  # noqa: SLF001 - no public setter
     return not _one_shot(guarded)
 
 
@@ -172,7 +172,7 @@ def _guarded(body: payload.Payload) -> payload.Payload:
     if isinstance(body, (*_IN_MEMORY, _Guarded)):
         return body
     if isinstance(body, MultipartWriter):
-        body._parts[:] = [  # noqa: SLF001
+        body._parts[:] = [  # noqa: SLF001 - no public name
             (_guarded(part), encoding, te_encoding)
             for part, encoding, te_encoding in body
         ]

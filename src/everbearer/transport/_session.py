@@ -308,7 +308,7 @@ class AccountSession:
 
     def client_session(  # aiohttp gives its options no type of their own
         self,
-        **options: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401 - as the line above
     ) -> aiohttp.ClientSession:
         """A real `aiohttp.ClientSession` for a higher-level API client.
 
