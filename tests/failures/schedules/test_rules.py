@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 CONTRACT = TESTS.parent / "src/everbearer/testing/_contract"
 LAST_RULE = 21
 
