@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest"]
+pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest", "tests._servers"]
