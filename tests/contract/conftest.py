@@ -20,9 +20,7 @@ def _memory(request, clock):
 
 
 def _sqlite(request, clock):
-    return SqliteStore(
-        request.getfixturevalue("tmp_path") / "tokens.db", clock=clock
-    )
+    return SqliteStore(request.getfixturevalue("tmp_path") / "tokens.db", clock=clock)
 
 
 def _postgres(request, clock):

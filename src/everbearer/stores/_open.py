@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _KNOWN: Final = (
-    "memory://, sqlite:///relative.db and sqlite:////absolute.db are known, "
-    "or pass a TokenStore"
+    "memory://, sqlite:///relative.db, sqlite:////absolute.db and "
+    "postgresql://user:password@host/database are known, or pass a TokenStore"
 )
-_NOT_YET: Final = ("postgresql", "postgres", "redis", "rediss")
+_POSTGRES: Final = ("postgresql", "postgres")
+_NOT_YET: Final = ("redis", "rediss")
 
 
 def open_store(
@@ -34,7 +35,8 @@ def open_store(
     Args:
         store: ``memory://``, which warns at the first rotation;
             ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, taken literally,
-            without percent-encoding; or a TokenStore, which comes back as it is.
+            without percent-encoding; ``postgresql://user:password@host/database``;
+            or a TokenStore, which comes back as it is.
 
         keyring: For a store that seals; see `SqliteStore` for the default.
 
@@ -62,6 +64,8 @@ def open_store(
         return MemoryStore(clock, warn_at_rotation=True)
     if scheme == "sqlite":
         return SqliteStore(_sqlite_path(rest), keyring, clock=clock)
+    if scheme in _POSTGRES:
+        return _postgres(store, keyring)
     if scheme.partition("+")[0] in _NOT_YET:
         raise ConfigurationError(
             f"{scheme}:// stores are not in this release: {_KNOWN}"
@@ -71,6 +75,17 @@ def open_store(
         if scheme.isalnum()
         else f"the store is not a URL: {_KNOWN}"
     )
+
+
+def _postgres(url: str, keyring: Keyring | None) -> TokenStore:
+    try:
+        # Only who has such a store needs its driver.
+        from everbearer.stores.postgres import PostgresStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "a PostgreSQL store needs asyncpg: pip install 'everbearer[postgres]'"
+        ) from error
+    return PostgresStore(url, keyring)
 
 
 def _sqlite_path(rest: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from everbearer.errors import StoreError
+from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
@@ -23,14 +23,18 @@ __all__ = ["SECONDS", "Connections", "explained"]
 _log = logging.getLogger("everbearer.stores")
 
 SECONDS: Final = 5.0
-"""For a connection, and for a statement: half a lease; what takes longer is too late."""
+"""For a connection, and for a statement: half a lease, or it comes too late."""
 
 _RECONNECT: Final = (0.5, 1.5)
 
 
-def explained(error: Exception) -> StoreError:
-    """*error* as a StoreError that says what to do, and neither host nor password."""
+def explained(error: Exception) -> StoreError | ConfigurationError:
+    """*error* as one that says what to do, and neither host nor password."""
     name = type(error).__name__
+    if isinstance(error, ValueError):
+        return ConfigurationError(
+            f"the URL of the PostgreSQL store is not one that libpq knows ({name})"
+        )
     if isinstance(error, TimeoutError):
         return StoreError(
             f"the PostgreSQL token store did not answer within {SECONDS:.0f} s: look "
@@ -83,18 +87,23 @@ class Connections:
             timeout=SECONDS,
             **options,
         )
+        self._starting = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
         self.listening = False
 
     async def start(self) -> None:
-        """Open the pool, and begin to listen.
+        """Begin to listen; connections are made when one is needed.  Twice is fine."""
+        async with self._starting:
+            if self._listener is None:
+                await self.pool
+                self._listener = asyncio.create_task(
+                    self._listen(), name="everbearer-listen"
+                )
 
-        Raises:
-            asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: As
-                asyncpg.
-        """
-        await self.pool
-        self._listener = asyncio.create_task(self._listen(), name="everbearer-listen")
+    @property
+    def started(self) -> bool:
+        """Whether it has been."""
+        return self._listener is not None
 
     async def aclose(self) -> None:
         """Close everything."""
@@ -141,6 +150,8 @@ class Connections:
         finally:
             connection.terminate()
 
-    def _on_change(self, _connection: object, _pid: int, _channel: str, told: str) -> None:
+    def _on_change(
+        self, _connection: object, _pid: int, _channel: str, told: str
+    ) -> None:
         with contextlib.suppress(ValueError, TypeError):
             self._heard(AccountKey(*json.loads(told)))

@@ -42,8 +42,6 @@ STALE_AFTER: Final = 1.0
 _MOST_TRIES: Final = 100
 _MOST_REMEMBERED: Final = 1000
 
-_T = TypeVar("_T")
-
 
 class _Outcome(Protocol):
     """What every transition answers with."""

@@ -20,7 +20,7 @@ from everbearer._clock import Clock, SystemClock
 from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
-from everbearer.stores._postgres_connections import Connections, explained
+from everbearer.stores._postgres_connections import SECONDS, Connections, explained
 from everbearer.stores._postgres_sql import Names, statements_for
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
@@ -51,6 +51,10 @@ _PAGE: Final = 100
 # heard, and where they are not (as behind PgBouncer in transaction mode).
 _LOOK_TOO: Final = (0.5, 1.0)
 _LOOK: Final = (0.05, 0.15)
+
+# A forked child must not collect its parent's connections as garbage: closing a socket
+# that both have would end the parent's session.
+_inherited: Final[list[object]] = []
 
 _T = TypeVar("_T")
 
@@ -161,8 +165,14 @@ class PostgresStore(SwappingStore):
     async def _swap(
         self, row: Row, expected: str | None, now: float | None, *, tell: bool
     ) -> bool:
+        # Text may hold every character but one (PostgreSQL manual, section 8.3).
         values = {
-            **row.columns,
+            name: value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+            if isinstance(value, str)
+            else value
+            for name, value in row.columns.items()
+        }
+        values |= {
             "sealed": row.sealed,
             "revision": row.revision,
             "expected": expected,
@@ -243,9 +253,7 @@ class PostgresStore(SwappingStore):
             **pending.key._asdict(),
             "state_fingerprint": pending.state_fingerprint,
             "expires_at": pending.expires_at,
-            "sealed": seal(
-                self._keyring, dump_pending(pending), PENDING, pending.key
-            ),
+            "sealed": seal(self._keyring, dump_pending(pending), PENDING, pending.key),
         }
         horizon = await self.now() - FORGOTTEN_AFTER
         await self._rows("purge_pending", {"horizon": horizon})
@@ -280,15 +288,15 @@ class PostgresStore(SwappingStore):
         )
 
     async def _on(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
-        connections = await self._connections()
         try:
-            async with connections.pool.acquire() as connection:
+            connections = await self._connections()
+            async with connections.pool.acquire(timeout=SECONDS) as connection:
                 return await work(connection)
         except (
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
-            OSError,
-            TimeoutError,
+            OSError,  # TimeoutError is one.
+            ValueError,
         ) as error:
             trouble = explained(error)
         # Not in the handler: asyncpg's error may hold the arguments of the statement.
@@ -297,8 +305,11 @@ class PostgresStore(SwappingStore):
     async def _connections(self) -> Connections:
         """Those of the running loop; a forked child has none of its parent's."""
         if not self._opened:
-            raise StoreError(f"token store {self!r} is not open: await its open() first")
+            raise StoreError(
+                f"token store {self!r} is not open: await its open() first"
+            )
         if self._pid != os.getpid():
+            _inherited.append(self._open)
             self._open, self._wakeups, self._seen = {}, Wakeups(), {}
             self._pid = os.getpid()
         loop = asyncio.get_running_loop()
@@ -311,23 +322,10 @@ class PostgresStore(SwappingStore):
                 self._names.channel,
                 self._wakeups.wake,
             )
-            await self._started(known)
             self._open[loop] = known
+        if not known.started:
+            await known.start()
         return known
-
-    async def _started(self, connections: Connections) -> None:
-        try:
-            await connections.start()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            trouble = explained(error)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(
-                "the URL of the PostgreSQL store is not one that asyncpg understands "
-                f"({type(error).__name__})"
-            ) from None
-        else:
-            return
-        raise trouble
 
     async def _prepare(self, connection: Any) -> None:  # noqa: ANN401
         """Bring the tables up to date, one process at a time."""
