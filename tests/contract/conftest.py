@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from everbearer.stores import Keyring, MemoryStore, SqliteStore
 from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
 from everbearer.testing._contract._made import Make, StandingClock
 
 
@@ -32,7 +33,20 @@ def _postgres(request, clock):
     )
 
 
-_MAKERS = {"memory": _memory, "sqlite": _sqlite, "postgres": _postgres}
+def _redis(request, clock):
+    return RedisStore(
+        request.getfixturevalue("redis_database"),
+        Keyring([Keyring.generate_key()]),
+        clock=clock,
+    )
+
+
+_MAKERS = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgres": _postgres,
+    "redis": _redis,
+}
 
 
 @pytest.fixture(autouse=True)

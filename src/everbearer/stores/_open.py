@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from everbearer.errors import ConfigurationError
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _KNOWN: Final = (
-    "memory://, sqlite:///relative.db, sqlite:////absolute.db and "
-    "postgresql://user:password@host/database are known, or pass a TokenStore"
+    "memory://, sqlite:///relative.db, sqlite:////absolute.db, "
+    "postgresql://user:password@host/database and redis://host:6379/0 are known, "
+    "or pass a TokenStore"
 )
-_POSTGRES: Final = ("postgresql", "postgres")
-_NOT_YET: Final = ("redis", "rediss")
+# Where the stores on a server are, and the extra with their driver, which only who has
+# such a store needs.
+_ON_A_SERVER: Final = {
+    "postgresql": ("postgres", "PostgresStore"),
+    "postgres": ("postgres", "PostgresStore"),
+    "redis": ("redis", "RedisStore"),
+    "rediss": ("redis", "RedisStore"),
+}
 
 
 def open_store(
@@ -36,7 +44,8 @@ def open_store(
         store: ``memory://``, which warns at the first rotation;
             ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, taken literally,
             without percent-encoding; ``postgresql://user:password@host/database``;
-            or a TokenStore, which comes back as it is.
+            ``redis://user:password@host:6379/0``, or ``rediss://`` for TLS; or a
+            TokenStore, which comes back as it is.
 
         keyring: For a store that seals; see `SqliteStore` for the default.
 
@@ -64,12 +73,8 @@ def open_store(
         return MemoryStore(clock, warn_at_rotation=True)
     if scheme == "sqlite":
         return SqliteStore(_sqlite_path(rest), keyring, clock=clock)
-    if scheme in _POSTGRES:
-        return _postgres(store, keyring)
-    if scheme.partition("+")[0] in _NOT_YET:
-        raise ConfigurationError(
-            f"{scheme}:// stores are not in this release: {_KNOWN}"
-        )
+    if scheme in _ON_A_SERVER:
+        return _on_a_server(store, scheme, keyring)
     raise ConfigurationError(
         f"no store is known for {scheme}:// URLs: {_KNOWN}"
         if scheme.isalnum()
@@ -77,15 +82,16 @@ def open_store(
     )
 
 
-def _postgres(url: str, keyring: Keyring | None) -> TokenStore:
+def _on_a_server(url: str, scheme: str, keyring: Keyring | None) -> TokenStore:
+    name, kind = _ON_A_SERVER[scheme]
     try:
-        # Only who has such a store needs its driver.
-        from everbearer.stores.postgres import PostgresStore  # noqa: PLC0415
+        module = import_module(f"everbearer.stores.{name}")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "a PostgreSQL store needs asyncpg: pip install 'everbearer[postgres]'"
+            f"a {scheme}:// store needs its driver: pip install 'everbearer[{name}]'"
         ) from error
-    return PostgresStore(url, keyring)
+    store: TokenStore = getattr(module, kind)(url, keyring)
+    return store
 
 
 def _sqlite_path(rest: str) -> str:
