@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,7 +22,8 @@ CALLER = Path(__file__).with_name("caller.py")
 ACCOUNTS = ["company-1", "company-2", "company-3", "company-4", "company-5"]
 PROCESSES = 8
 TASKS = 25
-SECONDS = 30.0
+# The gate is shorter the second time, on the oldest Python.
+SECONDS = float(os.environ.get("EVERBEARER_TEST_SECONDS", "30"))
 LIFETIME = 1.0
 
 
@@ -48,7 +50,7 @@ async def run_callers(
             "accounts": ACCOUNTS,
             "tasks": TASKS,
             "seconds": seconds,
-            "pause": 0.2,
+            "pause": 0.4,
             "described": described,
         }
     )
@@ -93,7 +95,7 @@ async def test_two_hundred_callers_in_eight_processes(store_url, delay) -> None:
         most = took / (LIFETIME - LIFETIME / 2) + 1
         refreshes = [ledger.company(account).refreshes for account in ACCOUNTS]
         assert max(refreshes) <= most
-        assert min(refreshes) >= 10
+        assert min(refreshes) >= SECONDS / 3
         concurrency = {ledger.max_concurrency_of(account) for account in ACCOUNTS}
         assert concurrency == {1}
 
