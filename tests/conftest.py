@@ -1,5 +1,8 @@
-"""For every test: the canary, which fails a test that lets a secret be seen."""
+"""For every test: fixtures of a sandbox and a Client, and the canary.
+
+The canary fails a test that lets a secret be seen.
+"""
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest"]
+pytest_plugins = ["pytester", "tests._canary", "tests._flows", "everbearer_pytest"]
