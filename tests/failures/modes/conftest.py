@@ -90,7 +90,7 @@ async def another(registration, new_way, timing):
 
 @pytest.fixture
 def call():
-    """Call the API: for which company was it answered?"""
+    """Call the API; the company that it was answered for."""
 
     async def called(client, account="acme", **options):
         session = client.session("billit", account)
