@@ -57,9 +57,9 @@ def timing():
 
 
 @pytest.fixture
-def shared():
+def shared(shifted_clock):
     """The store that all processes share."""
-    return MemoryStore()
+    return MemoryStore(shifted_clock)
 
 
 @pytest.fixture
