@@ -120,7 +120,8 @@ def until():
     """Wait for evidence."""
 
     async def seen(condition):
-        while not condition():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
 
     return seen

@@ -1,7 +1,7 @@
 """Mode 8: whoever is refused deletes the token that the winner has just stored.
 
 Promised: a refusal counts for the one refresh token that was refused.  Where another
-is stored by now, it is used; otherwise the account is marked.  Tokens are never deleted.
+is stored by now, it is used; else the account is marked.  Tokens are never deleted.
 """
 
 from __future__ import annotations
