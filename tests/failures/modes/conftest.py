@@ -50,7 +50,15 @@ class Way:
 
 @pytest.fixture
 def timing():
-    """Short enough for tests, and still D + G > X."""
+    """Deadlines that a slow machine keeps, and a lease that a test can outlive."""
+    return Timing(
+        lease=0.3, deadline=5.0, linger=5.0, grace=0.2, connect=5.0, back_off=0.05
+    )
+
+
+@pytest.fixture
+def short_timing():
+    """The same with deadlines and a grace that a test can wait for; D + G > X."""
     return Timing(
         lease=0.3, deadline=0.6, linger=0.5, grace=0.2, connect=0.5, back_off=0.05
     )

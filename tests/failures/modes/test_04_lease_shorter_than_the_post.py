@@ -1,8 +1,9 @@
 """Mode 4: the lease runs out while the token request is out, and is released blindly.
 
 Promised: it is renewed at a third of its term for as long as its holder lives; its id
-is random for each flight, and only that flight gives it back; whoever lost it saves by
-compare and swap, so that the answer is kept and nobody's lease is touched.
+is random for each flight, and only that flight gives it back.  Without it nothing is
+sent; whoever loses it after sending saves by compare and swap, so that the answer is
+kept and nobody's lease is touched.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 
 import pytest
 
-from everbearer import Timing
+from everbearer import StoreError, Timing
 
 pytestmark = pytest.mark.asyncio
 
@@ -56,15 +57,17 @@ async def test_who_lost_the_lease_saves_and_does_not_release(
 ) -> None:
     """Cut off, its answer is stored by version, under the next holder's lease."""
     await connect(expired=True)
-    sandbox.settings.token_delay = 0.5
-    store.cut.add("renew")
+    taken_over, go_on = asyncio.Event(), asyncio.Event()
+    store.before["replace"] = taken_over.wait
     first = asyncio.create_task(call(client))
-    await until(lambda: sandbox.ledger.max_concurrency)
-    way, go_on = new_way(), asyncio.Event()
+    await until(lambda: store.asked["replace"])
+    store.cut.add("renew")
+    way = new_way()
     other = await another(way)
     second = asyncio.create_task(call(other))
-    await until(lambda: way.asked["renew"])  # So it has taken the lease over.
+    await until(lambda: way.asked["renew"])  # So it holds the lease.
     way.before["load"] = go_on.wait
+    taken_over.set()
     assert await first == "acme"
     record = await shared.load(key)
     assert record.version == 2
@@ -88,3 +91,18 @@ async def test_each_flight_has_a_lease_of_its_own(
         store.before["replace"] = look
         await client.session("billit", "acme").refresh()
     assert len(ids) == 3
+
+
+async def test_a_lease_that_is_nearly_over_sends_nothing(
+    sandbox, client, store, connect, call
+) -> None:
+    """The store took long to grant it and does not prolong it: the token stays."""
+    await connect(expired=True)
+    store.cut.add("renew")
+    store.before["acquire"] = lambda: asyncio.sleep(0.12)
+    with pytest.raises(StoreError):
+        await call(client)
+    assert len(sandbox.ledger.token_requests) == 0
+    store.cut.clear()
+    assert await call(client) == "acme"
+    assert len(sandbox.ledger.token_requests) == 1

@@ -8,6 +8,7 @@ bounded time.
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -46,6 +47,8 @@ async def test_a_flight_without_callers_is_stored(
     callers = [asyncio.create_task(call(client)) for _ in range(3)]
     await until(lambda: sandbox.ledger.max_concurrency)
     await leave(callers)
+    del callers
+    gc.collect()
     await until(lambda: store.asked["replace"])
     assert await call(client) == "acme"
     assert len(sandbox.ledger.token_requests) == 1

@@ -26,6 +26,12 @@ UNANSWERED = [
 
 
 @pytest.fixture
+def timing(short_timing):
+    """Graces are waited for here."""
+    return short_timing
+
+
+@pytest.fixture
 def key(client):
     """Whose record it is."""
     return client.session("billit", "acme").key
