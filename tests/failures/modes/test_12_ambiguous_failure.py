@@ -8,7 +8,9 @@ makes no sense is no refusal.
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver
 from attrs import evolve
 
 from everbearer import AuthorizationRequired, Registration, TemporarilyUnavailable
@@ -45,6 +47,16 @@ def attempts(events) -> list[str]:
 # ---- not sent
 
 
+class NoSuchHost(AbstractResolver):
+    """A name server that knows nobody."""
+
+    async def resolve(self, host, port=0, family=0):
+        raise OSError(f"no such host: {host}")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 async def test_nobody_listens(
     sandbox, client, shared, key, connect, call_patiently, events
 ) -> None:
@@ -78,10 +90,15 @@ async def test_no_connection_stands(
         settings.client_id,
         settings.client_secret,
     )
-    client = await another(registered=unreachable, hooks=[events.append])
-    await connect(to=client, expired=True)
-    with pytest.raises(TemporarilyUnavailable):
-        await client.session("billit", "acme").access_token()
+    connector = aiohttp.TCPConnector(resolver=NoSuchHost())
+    async with aiohttp.ClientSession(connector=connector) as http:
+        client = await another(
+            registered=unreachable, session=http, hooks=[events.append]
+        )
+        await connect(to=client, expired=True)
+        with pytest.raises(TemporarilyUnavailable):
+            await client.session("billit", "acme").access_token()
+        await client.aclose()
     assert (await shared.load(key)).intent is None
     assert [e.kind for e in events if isinstance(e, RefreshFailed)] == ["not_sent"]
 
