@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest", "tests._servers"]
+pytest_plugins = [
+    "pytester",
+    "tests._canary",
+    "everbearer_pytest",
+    "tests._flows",
+    "tests._servers",
+]
