@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest"]
+pytest_plugins = [
+    "pytester",
+    "tests._canary",
+    "tests.failures.modes._late_modes",
+    "everbearer_pytest",
+]
