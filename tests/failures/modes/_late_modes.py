@@ -18,7 +18,7 @@ from everbearer.testing import registration_at
 ACME = ("billit", "acme")
 # Short enough for tests, and still D + G > X.
 TIMING = Timing(
-    lease=0.6, deadline=1.0, linger=1.0, grace=0.3, connect=1.0, back_off=0.1
+    lease=0.6, deadline=1.0, linger=1.0, grace=0.1, connect=1.0, back_off=0.1
 )
 
 
@@ -48,10 +48,12 @@ class Scene:
         """The one that the sandbox knows, with these members of Billit changed."""
         return registration_at(self.sandbox, evolve(BILLIT, **provider))
 
-    async def client(self, store=None, *, session=None, timing=TIMING, **provider):
-        """One more process."""
+    async def client(
+        self, store=None, *, at=None, session=None, timing=TIMING, **provider
+    ):
+        """One more process, *at* the sandbox unless another registration is given."""
         client = Client(
-            self.registration(**provider),
+            at or self.registration(**provider),
             store=store or self.store,
             session=session,
             timing=timing,

@@ -1,0 +1,61 @@
+"""Mode 20: the refused answer keeps its connection while its call waits for another.
+
+Promised: a refused answer is read if it is small, and let go in any case, before
+anybody waits for a refresh; a pool of one connection is enough for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture(name="narrow")
+async def _narrow(scene):
+    """A process whose pool has one connection; with a token that has just ended."""
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        client = await scene.client(session=session)
+        await scene.connect(client)
+        scene.sandbox.script.expire_now("acme")
+        yield client
+
+
+@pytest.mark.parametrize("size", [0, 50_000, 5_000_000])
+async def test_a_pool_of_one_connection(scene, whoami, narrow, size):
+    """Five calls, all refused, get through one after another."""
+    scene.sandbox.settings.refusal_size = size
+    acme = narrow.session("billit", "acme")
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(whoami(acme) for _ in range(5)))
+    assert answers == ["acme"] * 5
+    assert scene.ledger.refreshes == 1
+
+
+async def test_a_refresh_holds_no_connection_of_the_pool(scene, whoami, narrow):
+    """While one account waits for its token, another has the one connection."""
+    scene.sandbox.settings.token_delay = 0.2
+    other = await scene.connect(narrow, "other")
+    waiting = asyncio.create_task(whoami(narrow.session("billit", "acme")))
+    await scene.until(lambda: scene.ledger.max_concurrency)
+    async with asyncio.timeout(10):
+        assert await whoami(other) == "other"
+        assert not waiting.done()
+        assert await waiting == "acme"
+
+
+async def test_a_caller_who_leaves_takes_no_connection_along(scene, whoami, narrow):
+    """Cancelled while it waits for the refresh: the next caller has the connection."""
+    scene.sandbox.settings.token_delay = 0.2
+    acme = narrow.session("billit", "acme")
+    leaving = asyncio.create_task(whoami(acme))
+    await scene.until(lambda: scene.ledger.max_concurrency)
+    leaving.cancel()
+    async with asyncio.timeout(10):
+        assert await whoami(acme) == "acme"
+    assert scene.ledger.refreshes == 1
