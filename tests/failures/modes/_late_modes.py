@@ -14,8 +14,8 @@ from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
 from everbearer.stores import MemoryStore
 from everbearer.testing import registration_at
+from everbearer.tokens import AccountKey
 
-ACME = ("billit", "acme")
 # Short enough for tests, and still D + G > X.
 TIMING = Timing(
     lease=0.6, deadline=1.0, linger=1.0, grace=0.1, connect=1.0, back_off=0.1
@@ -76,7 +76,7 @@ class Scene:
 
     async def record(self, account="acme"):
         """What is stored."""
-        return await self.store.load(("billit", account))
+        return await self.store.load(AccountKey("billit", account))
 
     def told(self, kind):
         """The events of that *kind* so far."""
@@ -103,7 +103,9 @@ async def _whoami():
     """Which company the API takes the caller for; an error status raises."""
 
     async def call(session, **options):
-        async with session.get("/v1/whoami", raise_for_status=True, **options) as answer:
+        async with session.get(
+            "/v1/whoami", raise_for_status=True, **options
+        ) as answer:
             return (await answer.json())["company"]
 
     return call

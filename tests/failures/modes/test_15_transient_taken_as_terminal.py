@@ -69,7 +69,9 @@ async def test_nobody_listens(scene, whoami, unused_tcp_port):
     """Not sent is not in doubt either: no grace, no last resort."""
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
     at = scene.registration()
-    lost = await scene.client(at=evolve(at, provider=at.provider.with_hosts(token=nowhere)))
+    lost = await scene.client(
+        at=evolve(at, provider=at.provider.with_hosts(token=nowhere))
+    )
     with pytest.raises(TemporarilyUnavailable):
         await whoami(await scene.connect(lost, expired=True))
     assert [event.kind for event in scene.told(RefreshFailed)] == ["not_sent"]

@@ -72,7 +72,9 @@ def says(signal, **fault):
     return evolve(answer, headers=headers)
 
 
-@pytest.mark.parametrize("signals", {**SEEN, **SHIPPED}.values(), ids={**SEEN, **SHIPPED})
+@pytest.mark.parametrize(
+    "signals", {**SEEN, **SHIPPED}.values(), ids={**SEEN, **SHIPPED}
+)
 async def test_each_signal(scene, whoami, signals):
     """One refresh and a good answer; or the user, where the grant is over."""
     acme = await scene.acme(expiry_signals=signals)

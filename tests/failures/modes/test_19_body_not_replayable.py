@@ -41,7 +41,9 @@ async def test_a_spent_stream_is_not_sent_again(scene):
     scene.sandbox.script.expire_now("acme")
     status, answer = await post(acme, data=stream())
     assert (status, answer["errors"][0]["Code"]) == (401, "AccessTokenExpired")
-    assert scene.told(ResendRefused) == [ResendRefused("billit", "acme", "POST", "body")]
+    assert scene.told(ResendRefused) == [
+        ResendRefused("billit", "acme", "POST", "body")
+    ]
     # The token is replaced all the same.
     status, _ = await post(acme, data=stream(b"next"))
     assert status == 200

@@ -12,7 +12,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from everbearer.providers import ExpirySignal, Verdict
+
 pytestmark = pytest.mark.asyncio
+
+# So that nobody has to read the body of a refusal, however large it is.
+BY_STATUS = (ExpirySignal(Verdict.EXPIRED, frozenset({401}), proves_unprocessed=True),)
 
 
 @pytest_asyncio.fixture(name="narrow")
@@ -20,7 +25,7 @@ async def _narrow(scene):
     """A process whose pool has one connection; with a token that has just ended."""
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector) as session:
-        client = await scene.client(session=session)
+        client = await scene.client(session=session, expiry_signals=BY_STATUS)
         await scene.connect(client)
         scene.sandbox.script.expire_now("acme")
         yield client

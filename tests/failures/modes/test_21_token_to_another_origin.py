@@ -93,7 +93,7 @@ async def test_another_port_and_another_name(scene, stranger):
 
 @pytest.mark.parametrize("which", ["login", "token", "api"])
 async def test_no_token_without_tls(scene, which):
-    """http is for loopback; anywhere else it is refused before anything is sent."""
+    """Http is for loopback; anywhere else it is refused before anything is sent."""
     with pytest.raises(ConfigurationError, match="https"):
         at = evolve(
             scene.registration(),
