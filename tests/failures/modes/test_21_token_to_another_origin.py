@@ -91,15 +91,17 @@ async def test_another_port_and_another_name(scene, stranger):
     assert not scene.ledger.token_requests
 
 
+def client_at(scene, **hosts):
+    """A Client whose provider has these *hosts*."""
+    at = evolve(scene.registration(), provider=BILLIT.with_hosts(**hosts))
+    return Client(at, store="memory://")
+
+
 @pytest.mark.parametrize("which", ["login", "token", "api"])
 async def test_no_token_without_tls(scene, which):
     """Http is for loopback; anywhere else it is refused before anything is sent."""
     with pytest.raises(ConfigurationError, match="https"):
-        at = evolve(
-            scene.registration(),
-            provider=BILLIT.with_hosts(**{which: "http://api.example"}),
-        )
-        Client(at, store="memory://")
+        client_at(scene, **{which: "http://api.example"})
 
 
 @pytest.mark.parametrize("status", [302, 307, 308])

@@ -17,7 +17,7 @@ import traceback
 import aiohttp
 import pytest
 
-from everbearer import AuthorizationRequired, EverbearerError
+from everbearer import EverbearerError
 from everbearer.sandbox import faults
 from everbearer.stores import SqliteStore
 
@@ -102,6 +102,11 @@ async def test_what_aiohttp_keeps_of_a_request(scene, texts):
     assert token not in pickled(dict(info.headers))
 
 
+def misuse(token):
+    """A mistake, with a token among the variables."""
+    return len(token)
+
+
 async def test_a_token_prints_nothing(scene, caplog):
     """Neither by repr, str, format and logging, nor among a traceback's locals."""
     await scene.acme()
@@ -109,10 +114,11 @@ async def test_a_token_prints_nothing(scene, caplog):
     token = record.token
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("theirs").info("%s %r %s", token, token, [token])
-    try:
-        raise AuthorizationRequired("billit", "acme", "revoked")
-    except AuthorizationRequired as error:
-        trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    with pytest.raises(TypeError) as caught:
+        misuse(token)
+    trace = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
     shown = f"{token} {token!r} {token!s:>9} {record!r} {caplog.text}"
     shown += "".join(trace.format())
     assert "Token(access_token=<hidden>" in shown
