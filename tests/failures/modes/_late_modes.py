@@ -6,6 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest_asyncio
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from attrs import define, evolve, field
 
 from everbearer import Client, Timing, Token
@@ -44,16 +46,15 @@ class Scene:
     def ledger(self):
         return self.sandbox.ledger
 
-    def registration(self, **provider):
+    def registration(self, hosts=None, **provider):
         """The one that the sandbox knows, with these members of Billit changed."""
-        return registration_at(self.sandbox, evolve(BILLIT, **provider))
+        at = registration_at(self.sandbox, evolve(BILLIT, **provider))
+        return evolve(at, provider=at.provider.with_hosts(**(hosts or {})))
 
-    async def client(
-        self, store=None, *, at=None, session=None, timing=TIMING, **provider
-    ):
-        """One more process, *at* the sandbox unless another registration is given."""
+    async def client(self, store=None, *, session=None, timing=TIMING, **provider):
+        """One more process."""
         client = Client(
-            at or self.registration(**provider),
+            self.registration(**provider),
             store=store or self.store,
             session=session,
             timing=timing,
@@ -96,6 +97,46 @@ async def _scene(everbearer_clock):
         scene = Scene(sandbox, everbearer_clock)
         async with scene._clients:
             yield scene
+
+
+@define(eq=False)
+class Gate:
+    """A token endpoint that passes requests on to the sandbox when it is opened.
+
+    Attributes:
+        hosts: What `Provider.with_hosts` needs to know of it.
+
+        asked: How many requests it holds, or has held.
+    """
+
+    sandbox: Sandbox
+    hosts: dict = field(factory=dict)
+    asked: int = 0
+    opened: asyncio.Event = field(factory=asyncio.Event)
+
+    async def pass_on(self, request):
+        """The sandbox's own answer, in time."""
+        self.asked += 1
+        await self.opened.wait()
+        async with (
+            ClientSession() as session,
+            session.post(
+                f"{self.sandbox.url}{request.path}", json=await request.json()
+            ) as answer,
+        ):
+            return web.json_response(await answer.json(), status=answer.status)
+
+
+@pytest_asyncio.fixture(name="gate")
+async def _gate(scene):
+    """See `Gate`."""
+    gate = Gate(scene.sandbox)
+    application = web.Application()
+    application.router.add_post("/{path:.*}", gate.pass_on)
+    async with TestServer(application, host="127.0.0.1") as server:
+        gate.hosts = {"token": str(server.make_url(""))}
+        yield gate
+        gate.opened.set()
 
 
 @pytest_asyncio.fixture(name="whoami")

@@ -12,7 +12,6 @@ import asyncio
 import json
 
 import pytest
-from attrs import evolve
 
 from everbearer import AuthorizationRequired, ConfigurationError, TemporarilyUnavailable
 from everbearer.events import RefreshFailed
@@ -68,10 +67,7 @@ async def test_trouble_is_a_wait(scene, whoami, fault, kind):
 async def test_nobody_listens(scene, whoami, unused_tcp_port):
     """Not sent is not in doubt either: no grace, no last resort."""
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
-    at = scene.registration()
-    lost = await scene.client(
-        at=evolve(at, provider=at.provider.with_hosts(token=nowhere))
-    )
+    lost = await scene.client(hosts={"token": nowhere})
     with pytest.raises(TemporarilyUnavailable):
         await whoami(await scene.connect(lost, expired=True))
     assert [event.kind for event in scene.told(RefreshFailed)] == ["not_sent"]
@@ -92,14 +88,15 @@ async def test_invalid_grant_asks_for_the_user(scene, whoami, status):
     assert (after.token, after.standing) == (before.token, Standing.NEEDS_AUTHORIZATION)
 
 
-async def test_invalid_grant_for_a_token_that_is_stored_no_more(scene, whoami):
+async def test_invalid_grant_for_a_token_that_is_stored_no_more(scene, whoami, gate):
     """Connected anew while the refusal was on its way: the new grant is used."""
-    acme = await scene.acme(expired=True)
+    client = await scene.client(hosts=gate.hosts)
+    acme = await scene.connect(client, expired=True)
     scene.sandbox.script.add(error(400, "invalid_grant"))
-    scene.sandbox.settings.token_delay = 0.1
     caller = asyncio.create_task(whoami(acme))
-    await scene.until(lambda: scene.ledger.max_concurrency)
-    await scene.connect(await scene.client())
+    await scene.until(lambda: gate.asked)
+    await scene.connect(await scene.client(hosts=gate.hosts))
+    gate.opened.set()
     assert await caller == "acme"
     assert (await scene.record()).standing is Standing.CONNECTED
 

@@ -65,7 +65,8 @@ async def test_a_file_that_was_being_read(scene, tmp_path):
     path.write_bytes(CONTENT)
     acme = await scene.acme()
     scene.sandbox.script.add(faults.early_401(after=0))
-    status, arrived = await post(acme, data=SlowFile(path))
+    async with asyncio.timeout(5):
+        status, arrived = await post(acme, data=SlowFile(path))
     assert (status, arrived["length"]) == (200, len(CONTENT))
     assert arrived["sha256"] == hashlib.sha256(CONTENT).hexdigest()
 
@@ -101,15 +102,16 @@ async def test_a_token_that_is_in_use_is_not_replaced(scene, whoami):
     scene.sandbox.settings.old_access_dies = True
     scene.sandbox.settings.access_lifetime = 300.0
     acme = await scene.acme(old_access_dies=True)
-    go_on = asyncio.Event()
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def upload():
+        begun.set()
         yield b"first half, "
         await go_on.wait()
         yield b"second half"
 
     uploading = asyncio.create_task(post(acme, data=upload()))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     scene.clock.advance(300 - 30)
     for _ in range(3):
         assert await whoami(acme) == "acme"

@@ -13,11 +13,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from attrs import evolve
 from yarl import URL
 
 from everbearer import Client, ConfigurationError, TemporarilyUnavailable
-from everbearer.providers import BILLIT
 from everbearer.sandbox import faults
 
 pytestmark = pytest.mark.asyncio
@@ -93,8 +91,7 @@ async def test_another_port_and_another_name(scene, stranger):
 
 def client_at(scene, **hosts):
     """A Client whose provider has these *hosts*."""
-    at = evolve(scene.registration(), provider=BILLIT.with_hosts(**hosts))
-    return Client(at, store="memory://")
+    return Client(scene.registration(hosts=hosts), store="memory://")
 
 
 @pytest.mark.parametrize("which", ["login", "token", "api"])

@@ -43,10 +43,11 @@ async def test_two_loops_refresh_once(scene, whoami, tmp_path, kind):
     assert len(scene.ledger.token_requests) == 1
 
 
-async def test_a_client_made_outside_of_any_loop(scene, whoami):
+async def test_a_client_made_outside_of_any_loop(scene, whoami, tmp_path):
     """Made at import time, used by one asyncio.run after another, each at once."""
-    await scene.acme()
-    client = await asyncio.to_thread(Client, scene.registration(), store=scene.store)
+    url = f"sqlite:///{tmp_path / 'tokens.db'}"
+    await scene.acme(store=url)
+    client = await asyncio.to_thread(Client, scene.registration(), store=url)
 
     async def program():
         await asyncio.gather(*(client.open() for _ in range(5)))

@@ -68,14 +68,14 @@ async def test_a_minimum_age(scene, whoami):
         assert len(scene.ledger.token_requests) == refreshes
 
 
-async def test_a_lifetime_counts_from_before_the_request(scene, whoami):
+async def test_a_lifetime_counts_from_before_the_request(scene, whoami, gate):
     """An answer that took 100 seconds brings a token that is 100 seconds old."""
-    acme = await scene.acme(expired=True)
-    scene.sandbox.settings.token_delay = 0.1
+    acme = await scene.acme(expired=True, hosts=gate.hosts)
     asked_at = SystemClock().wall()
     caller = asyncio.create_task(whoami(acme))
-    await scene.until(lambda: scene.ledger.max_concurrency)
+    await scene.until(lambda: gate.asked)
     scene.clock.advance(100)
+    gate.opened.set()
     assert await caller == "acme"
     ends = (await scene.record()).token.expires_at.timestamp()
     lifetime = scene.sandbox.settings.access_lifetime

@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 
+import aiohttp
 import pytest
 
 from everbearer import TemporarilyUnavailable, Timing
@@ -26,33 +27,40 @@ ACME = AccountKey("billit", "acme")
 
 async def test_a_slow_call_holds_no_lease(scene, whoami):
     """While it is out, after its refresh, another process refreshes and disconnects."""
-    acme = await scene.acme(expired=True, timing=Timing(lease=5.0))
-    scene.sandbox.script.add(faults.api_slow(0.5))
-    slow = asyncio.create_task(whoami(acme))
-    await scene.until(lambda: not scene.sandbox.script.planned)
-    assert (await scene.record()).lease is None
-    other = await scene.client()
-    await other.session("billit", "acme").refresh()
-    await other.disconnect("billit", "acme")
-    assert not slow.done()
-    assert await slow == "acme"
+    sent, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(request, handler):
+        sent.set()
+        await go_on.wait()
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(held,)) as session:
+        timing = Timing(lease=5.0)
+        acme = await scene.acme(expired=True, session=session, timing=timing)
+        slow = asyncio.create_task(whoami(acme))
+        await sent.wait()
+        assert (await scene.record()).lease is None
+        other = await scene.client()
+        await other.session("billit", "acme").refresh()
+        await other.disconnect("billit", "acme")
+        go_on.set()
+        assert await slow == "acme"
     assert scene.ledger.refreshes == 2
 
 
-async def test_a_slow_token_endpoint_holds_no_database(scene, whoami, tmp_path):
+async def test_a_slow_token_endpoint_holds_no_database(scene, whoami, gate, tmp_path):
     """While it is asked, anybody reads and writes, in the same process and beside."""
     path = tmp_path / "tokens.db"
     scene.store = SqliteStore(path)
-    client = await scene.client()
+    client = await scene.client(hosts=gate.hosts)
     acme = await scene.connect(client, expired=True)
-    scene.sandbox.settings.token_delay = 0.3
     slow = asyncio.create_task(whoami(acme))
-    await scene.until(lambda: scene.ledger.max_concurrency)
+    await scene.until(lambda: gate.asked)
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as beside:
         beside.execute("BEGIN IMMEDIATE")
         beside.execute("ROLLBACK")
     assert await whoami(await scene.connect(client, "other")) == "other"
-    assert not slow.done()
+    gate.opened.set()
     assert await slow == "acme"
 
 
@@ -71,7 +79,7 @@ async def test_a_holder_that_never_ends(scene, whoami):
 
 async def test_an_answer_that_does_not_come(scene, whoami):
     """Callers are freed at the deadline; the answer is kept if it comes after all."""
-    timing = Timing(lease=0.2, deadline=0.2, linger=1.0, grace=0.9, back_off=0.1)
+    timing = Timing(lease=5.0, deadline=0.2, linger=1.0, grace=0.9, back_off=0.1)
     acme = await scene.acme(expired=True, timing=timing)
     scene.sandbox.script.add(faults.slow(0.6))
     callers = [asyncio.create_task(whoami(acme)) for _ in range(20)]
