@@ -127,7 +127,7 @@ class Outcome:
 
 def read(table: Path = TABLE) -> list[Mutant]:
     """The mutants of *table*, in its order."""
-    return [Mutant(**row) for row in tomllib.loads(table.read_text())["mutant"]]
+    return [Mutant(**row) for row in tomllib.loads(table.read_text("utf-8"))["mutant"]]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from everbearer import AuthorizationRequired, TemporarilyUnavailable
+from everbearer import AuthorizationRequired, EverbearerError, TemporarilyUnavailable
 from everbearer.sandbox import faults
 
 pytestmark = pytest.mark.asyncio
@@ -57,3 +57,15 @@ async def test_invalid_grant_with_200_is_a_refusal(scene, whoami):
         await whoami(acme)
     assert (await scene.record()).token == before.token
     assert not scene.ledger.calls
+
+
+@pytest.mark.parametrize(("status", "body"), NO_TOKENS.values(), ids=NO_TOKENS)
+async def test_no_account_begins_with_one(scene, status, body):
+    """The same in answer to a code: the user is told, and nothing is stored."""
+    client = await scene.client()
+    request = await client.authorization.start("billit", "acme")
+    callback = await scene.sandbox.approve(request.url, "acme")
+    scene.sandbox.script.add(faults.answer(json.dumps(body), status=status))
+    with pytest.raises(EverbearerError):
+        await client.authorization.finish(callback)
+    assert await scene.record() is None

@@ -126,6 +126,15 @@ async def test_a_token_prints_nothing(scene, caplog):
         assert secret[:12] not in shown
 
 
+async def test_a_registration_prints_no_secret(scene):
+    """Who prints what a program is configured with reads the client id alone."""
+    scene.sandbox.settings.client_secret = secret = secrets.token_urlsafe(24)
+    registration = scene.registration()
+    shown = f"{registration} {registration!r}"
+    assert registration.client_id in shown
+    assert secret[:12] not in shown
+
+
 async def test_what_is_not_pickled(scene):
     """A Token and a Client are a TypeError, and not a secret in a queue."""
     client = await scene.client()
