@@ -8,4 +8,5 @@ pytest_plugins = [
     "everbearer_pytest",
     "tests._flows",
     "tests._servers",
+    "tests.failures.modes._late_modes",
 ]
