@@ -25,11 +25,11 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 READY = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports docs bench requirements clean
+.PHONY: help demo test lint format types imports docs bench fuzz requirements clean
 
 help:
 	@echo "make demo | test | lint | format | types | imports | docs | bench"
-	@echo "     requirements | clean"
+	@echo "     fuzz | requirements | clean"
 
 # Installing the package last and without dependencies keeps the pinned ones.
 $(READY): requirements/dev.txt pyproject.toml $(WHEEL)
@@ -72,6 +72,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python fuzz $(ARGS)
 
 # Every dependency, for every Python >= 3.11; the file names no index address.
 requirements:
