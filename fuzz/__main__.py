@@ -26,8 +26,8 @@ FOUND: Final = HERE / "found"
 NAMES: Final = ("token_response", "api_answer", "callback", "record")
 
 _OPTIONS: Final = (
-    # No header line is longer; a body only repeats itself.
-    "-max_len=8192",
+    # Longer inputs repeat themselves, and cost executions.
+    "-max_len=4096",
     # Seconds for one input, where none should take a hundredth: nobody may be able to
     # hold the event loop up.
     "-timeout=5",
