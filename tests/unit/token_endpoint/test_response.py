@@ -230,7 +230,7 @@ def test_what_is_kept_can_be_written(value):
         json.dumps(value, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("deep", [33, 100, 900, 5000])
+@pytest.mark.parametrize("deep", [33, 100, 500])
 def test_what_is_kept_is_not_deep(deep):
     """Python's json can go deeper where it reads than where it writes.
 
