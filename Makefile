@@ -25,11 +25,12 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 READY = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint format types imports docs bench requirements clean
+.PHONY: help demo test mutants fuzz lint format types imports docs bench
+.PHONY: requirements clean
 
 help:
-	@echo "make demo | test | mutants | lint | format | types | imports | docs | bench"
-	@echo "     requirements | clean"
+	@echo "make demo | test | mutants | fuzz | lint | format | types | imports"
+	@echo "     docs | bench | requirements | clean"
 
 # Installing the package last and without dependencies keeps the pinned ones.
 $(READY): requirements/dev.txt pyproject.toml $(WHEEL)
@@ -76,6 +77,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python fuzz $(ARGS)
 
 # Every dependency, for every Python >= 3.11; the file names no index address.
 requirements:

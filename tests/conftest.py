@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = [
     "pytester",
     "tests._canary",
@@ -10,3 +12,12 @@ pytest_plugins = [
     "tests._servers",
     "tests.failures.modes._late_modes",
 ]
+
+# No test depends on how busy the machine is, or on luck: what is random is `make fuzz`.
+settings.register_profile(
+    "everbearer",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("everbearer")

@@ -95,7 +95,8 @@ def read_callback(
     return CallbackValues(
         codes,
         state,
-        excerpt(error, secrets) if error else None,
+        # What has nothing to print in it is an error all the same.
+        (excerpt(error, secrets) or "refused") if error else None,
         excerpt(found.get(v.ERROR_DESCRIPTION, ""), secrets),
         {name: found[name] for name in extra_names if name in found},
     )

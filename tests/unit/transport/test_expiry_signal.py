@@ -183,5 +183,19 @@ json_values = st.recursive(
 
 @given(json_values, st.integers(200, 599))
 def test_any_document_reads(document, status):
-    """No JSON document makes the matcher fail."""
-    first_match(candidates(BILLIT.expiry_signals, status, ()), document)
+    """No JSON document makes the matcher fail, nor a success say anything."""
+    left = candidates(BILLIT.expiry_signals, status, ())
+    signal = first_match(left, document)
+    assert signal is None or signal in left
+    assert signal is None or status >= 400
+
+
+@given(json_values, st.sampled_from(BILLIT.expiry_signals), st.sampled_from("x?"))
+def test_a_signal_is_found_among_anything(document, signal, other):
+    """Whatever else is in an error, a code in its place counts, and only there."""
+    [code] = signal.values
+    left = candidates(BILLIT.expiry_signals, 401, ())
+    around = {"x": document, "errors": [{other: document}, {"Code": code.upper()}]}
+    assert first_match(left, around).verdict is signal.verdict
+    elsewhere = {"x": [{"Code": code}], "errors": [{other: {"Code": code}}, code]}
+    assert first_match(left, elsewhere) is None
