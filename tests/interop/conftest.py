@@ -327,8 +327,8 @@ async def _opened(store) -> AsyncIterator[Callable[..., Any]]:
     """A Client on that store."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def opened(registration: Registration) -> Client:
-            client = Client(registration, store=store, timing=TIMING)
+        async def opened(registration: Registration, **options: Any) -> Client:
+            client = Client(registration, store=store, timing=TIMING, **options)
             return await stack.enter_async_context(client)
 
         yield opened

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from everbearer import AuthorizationRequired, TemporarilyUnavailable
+from everbearer.events import RefreshStarted
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,6 +32,16 @@ async def who_patiently(session):
     raise AssertionError(message)
 
 
+def note_in(attempts):
+    """A hook that notes what kind each refresh is of."""
+
+    def hook(event):
+        if isinstance(event, RefreshStarted):
+            attempts.append(event.attempt)
+
+    return hook
+
+
 async def lose_a_rotation(served, wire, session, user):
     """The old access token dies, the server rotates, and its answer does not arrive."""
     await served.control("expire", user)
@@ -42,12 +53,14 @@ async def test_a_lost_answer_inside_the_window(lenient, opened, connect, wire):
     """The same refresh token, sent again, brings the pair that was lost (rule 18)."""
     laid, user = await wire(lenient), lenient.user()
     registration = lenient.describe(token_at=laid.url, replay_window=WINDOW)
-    client = await opened(registration)
+    attempts = []
+    client = await opened(registration, hooks=[note_in(attempts)])
     await connect(client, lenient, user)
     session = client.session("shop", user)
     assert await who(session) == user
     mark = lenient.mark()
     assert await lose_a_rotation(lenient, laid, session, user) == user
+    assert attempts == ["spend", "replay"]
     lost, replayed = lenient.refreshes(mark)
     assert lost == replayed
     assert lost["status"] == 200
@@ -59,12 +72,15 @@ async def test_a_lost_answer_inside_the_window(lenient, opened, connect, wire):
 async def test_a_window_that_nobody_has_declared(lenient, opened, connect, wire):
     """The last resort finds it all the same: there was nothing left to lose."""
     laid, user = await wire(lenient), lenient.user()
-    client = await opened(lenient.describe(token_at=laid.url))
+    attempts = []
+    registration = lenient.describe(token_at=laid.url)
+    client = await opened(registration, hooks=[note_in(attempts)])
     await connect(client, lenient, user)
     session = client.session("shop", user)
     assert await who(session) == user
     mark = lenient.mark()
     assert await lose_a_rotation(lenient, laid, session, user) == user
+    assert attempts == ["spend", "last_resort"]
     assert len(lenient.refreshes(mark)) == 2
 
 
