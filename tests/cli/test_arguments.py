@@ -67,21 +67,35 @@ def test_a_file_names_the_variable_and_not_the_secret(verb, tmp_path, canary):
 def test_what_others_see_of_a_process(verb, tmp_path):
     """While a verb runs, its command line has no secret of its environment."""
     secret, key = secrets.token_urlsafe(), secrets.token_urlsafe(32)
-    arguments = ["--port", "0"]
-    if verb in CONFIGURED:
-        # Nobody writes to it: the verb waits for its configuration.
-        os.mkfifo(tmp_path / "everbearer.toml")
-        arguments = [str(tmp_path / "everbearer.toml")]
+    configuration = tmp_path / "everbearer.toml"
+    os.mkfifo(configuration)
+    arguments = [configuration] if verb in CONFIGURED else ["--port", "0"]
     with subprocess.Popen(
         [sys.executable, "-m", "everbearer.cli", verb, *arguments],
         cwd=tmp_path,
-        env={**os.environ, SECRET_ENV: secret, "EVERBEARER_KEYS": key},
-        stdout=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "EVERBEARER_KEYS": key,
+            "PYTHONUNBUFFERED": "1",
+            SECRET_ENV: secret,
+        },
+        stdout=subprocess.PIPE,
     ) as process:
         try:
-            seen = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+            if verb in CONFIGURED:
+                # Opens when the verb does, which then waits for what is written.
+                with configuration.open("w"):
+                    seen = command_line(process)
+            else:
+                assert process.stdout.readline()
+                seen = command_line(process)
         finally:
             process.kill()
     assert verb in seen.split("\0")
     assert secret not in seen
     assert key not in seen
+
+
+def command_line(process):
+    """As any user of the host can read it."""
+    return Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
