@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everbearer.providers import BILLIT, ExpirySignal, Verdict
+from everbearer.providers._standard import BARE_403
 from everbearer.transport._challenge import bearer_errors
 from everbearer.transport._expiry_signal import (
     ABSENT,
@@ -100,6 +101,20 @@ CHALLENGED = ExpirySignal(
     Verdict.INVALID, frozenset({401}), www_authenticate_error="invalid_token"
 )
 BODY = ExpirySignal(Verdict.REVOKED, frozenset({401}), None, ("e",), frozenset({"r"}))
+
+
+@pytest.mark.parametrize(
+    ("challenges", "matches"),
+    [
+        pytest.param([], True, id="none"),
+        pytest.param(['Bearer realm="shop"'], True, id="without-an-error"),
+        pytest.param(['Bearer error="insufficient_scope"'], False, id="scope"),
+        pytest.param(['Bearer error=""'], True, id="an-empty-error"),
+    ],
+)
+def test_a_bare_403(challenges, matches):
+    """A 403 that tells why is about permission (RFC 6750 section 3.1)."""
+    assert bool(candidates((BARE_403,), 403, challenges)) is matches
 
 
 def test_order_decides():
