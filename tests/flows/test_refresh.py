@@ -450,7 +450,11 @@ async def test_a_stale_token_is_used_while_one_flight_replaces_it(
             refreshed.set()
 
     async with Client(
-        registration, store=MemoryStore(), timing=TIMING, hooks=[hook], _clock=clock
+        registration,
+        store=MemoryStore(clock),
+        timing=TIMING,
+        hooks=[hook],
+        _clock=clock,
     ) as early:
         await connect(to=early)
         clock.ahead = 3600.0 - BILLIT.leeway + 1.0

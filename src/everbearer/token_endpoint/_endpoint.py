@@ -27,6 +27,7 @@ from everbearer.token_endpoint._outcome import (
 )
 from everbearer.token_endpoint._request import call_for, token_request
 from everbearer.token_endpoint._response import classify, classify_tokenless
+from everbearer.token_endpoint._skew import Skews
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -91,6 +92,9 @@ class TokenEndpoint:
             answer ambiguous for nothing.
 
         clock: Where lifetimes count from.
+
+    Attributes:
+        skews: How far that clock is from each provider's.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class TokenEndpoint:
     ) -> None:
         self._http = http
         self._clock = clock
+        self.skews = Skews(clock)
         self._answering: dict[tuple[str, TokenCall], str] = {}
 
     async def ask(
@@ -172,7 +177,7 @@ class TokenEndpoint:
         account: str,
     ) -> Outcome:
         session = await self._http()
-        started_at = self._clock.wall()
+        started_at = self._clock.elapsed()
         body = GuardedBody(
             request.body,
             before_sending,
@@ -201,14 +206,22 @@ class TokenEndpoint:
                 )
             outcome = _unanswered(body, came, request.secrets)
         else:
+            sent_at = started_at if body.sent_at is None else body.sent_at
+            self.skews.heard(
+                registration.name,
+                came.headers,
+                sent_at,
+                self._clock.elapsed(),
+                account=account,
+            )
             read = classify_tokenless if isinstance(grant, _TOKENLESS) else classify
             outcome = read(
                 registration.provider,
                 status=came.status,
                 headers=came.headers,
                 body=came.body,
-                asked_at=started_at if body.sent_at is None else body.sent_at,
-                now=self._clock.wall(),
+                asked_at=self.skews.at(registration.name, sent_at),
+                now=self.skews.now(registration.name),
                 secrets=request.secrets,
                 trouble=came.trouble,
             )

@@ -35,7 +35,7 @@ class GuardedBody(Payload):
     Attributes:
         begun: Whether aiohttp came for it.
 
-        sent_at: Seconds since the epoch just before the write, or None.
+        sent_at: When it was written, on the elapsed clock; None if it was not.
 
         refusal: What *leave* raised, or None.
     """
@@ -102,7 +102,7 @@ class GuardedBody(Payload):
         # From here to the write nothing is awaited.
         if self._withdrawn or _is_closed(writer):
             raise ClientConnectionResetError("closed before anything was sent")
-        self.sent_at = self._clock.wall()
+        self.sent_at = self._clock.elapsed()
         await writer.write(self._value)
 
 
