@@ -68,3 +68,29 @@ async def test_connected_anew_elsewhere(
     assert sandbox.ledger.refreshes == 1
     assert sandbox.ledger.unauthorized == 0
     assert any(isinstance(event, RefreshConflict) for event in events)
+
+
+async def test_disconnect_wins_over_a_flight(sandbox, client, connect) -> None:
+    """A refresh in flight does not bring a disconnected account back."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.2
+    caller = asyncio.create_task(whoami(client))
+    while not sandbox.ledger.max_concurrency:
+        await asyncio.sleep(0.01)
+    await client.disconnect("billit", "acme")
+    with pytest.raises(AuthorizationRequired) as caught:
+        await caller
+    assert caught.value.reason == "never_connected"
+
+
+async def test_adoption_wins_over_a_flight(sandbox, client, connect, store) -> None:
+    """Rules 12 and 13: a late rotation of the old grant does not overwrite the new."""
+    await connect(expired=True)
+    sandbox.settings.token_delay = 0.2
+    caller = asyncio.create_task(whoami(client))
+    while not sandbox.ledger.max_concurrency:
+        await asyncio.sleep(0.01)
+    adopted = await connect()
+    assert await caller == "acme"
+    record = await store.load(("billit", "acme"))
+    assert record.token.refresh_token == adopted.refresh_token
