@@ -12,9 +12,7 @@ from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
 from everbearer.stores import MemoryStore
 
-TIMING = Timing(
-    lease=0.6, deadline=1.0, linger=1.0, grace=0.3, connect=1.0, back_off=0.1
-)
+TIMING = Timing(back_off=0.1)
 
 
 class TrueTime(SystemClock):

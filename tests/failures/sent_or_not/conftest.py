@@ -156,7 +156,7 @@ class Caller:
             token_url=f"{url}/token",
             api_base=url,
         )
-        options = {"connect": 2.0, "total": 2.0, **options}
+        options = {"connect": 10.0, "total": 10.0, **options}
         return await TokenEndpoint(opened, SystemClock()).ask(
             Registration(provider, "id", "a-client-secret"),
             RefreshGrant(REFRESH_TOKEN),
