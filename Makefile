@@ -109,7 +109,8 @@ requirements:
 		--all-extras --group dev pyproject.toml >> $(VENV)-uv/dev.txt
 	$(VENV)-uv/bin/uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --quiet \
-		--resolution lowest-direct --extra cli pyproject.toml \
+		--resolution lowest-direct --extra cli --extra postgres --extra redis \
+		pyproject.toml \
 		>> $(VENV)-uv/oldest.txt
 	mv $(VENV)-uv/dev.txt $(VENV)-uv/oldest.txt requirements
 	rm -rf $(VENV)-uv

@@ -15,11 +15,7 @@ from everbearer.events import Hooks
 from everbearer.providers import by_name, named
 from everbearer.refresh import Refresher, Timing, age_of, learn
 from everbearer.stores import NewGrant, hold, let_go, open_store
-from everbearer.token_endpoint import (
-    Revocation,
-    TokenEndpoint,
-    is_acceptable_token,
-)
+from everbearer.token_endpoint import Revocation, TokenEndpoint, is_acceptable_token
 from everbearer.tokens import AccountKey, Token, account_key, status_of
 from everbearer.transport import AccountSession, ApiBase, Connections, Home, read_facts
 
@@ -100,6 +96,7 @@ class Client:
             clock,
             self._hooks,
             self._timing,
+            self._endpoint.skews,
         )
         self._closed = False
         self.authorization = Authorization(
@@ -379,6 +376,7 @@ class Client:
     ) -> TokenRecord:
         registration = self._registrations[key.provider]
         incarnation = secrets.token_hex(16)
+        now = self._endpoint.skews.now(key.provider)
         store = await self._open_store()
         record = await store.put(
             key,
@@ -388,7 +386,7 @@ class Client:
                 registration.client_id,
                 registration.token_origin,
                 if_absent=if_absent,
-                age=age_of(registration.provider, token, self._clock.wall()),
+                age=age_of(registration.provider, token, now),
             ),
         )
         account = self._refresher.account(key)

@@ -42,5 +42,8 @@ TOKEN: Final = "token"
 # RFC 9207 section 2
 ISS: Final = "iss"
 
-# RFC 9110 section 10.2.3
+# RFC 9110 sections 6.6.1, 8.3 and 10.2.3, RFC 9111 section 5.1
+DATE: Final = "Date"
+CONTENT_TYPE: Final = "Content-Type"
 RETRY_AFTER: Final = "Retry-After"
+AGE: Final = "Age"

@@ -76,7 +76,9 @@ def why_refused(
             f"sent at {when:%Y-%m-%d %H:%M:%S}Z by {found.holder}, no answer stored"
         )
     ends = acquired.record.token.refresh_expires_at
-    if ends is not None and ends.timestamp() <= attempt.clock.wall():
+    if ends is not None and ends.timestamp() <= attempt.refresher.skews.now(
+        attempt.key.provider
+    ):
         return "refresh_expired", outcome.description
     return "refused", outcome.description
 

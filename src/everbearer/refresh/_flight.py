@@ -105,6 +105,7 @@ class Flight:
         attempt = self._attempt
         attempt.credential = attempt.registration.credential_fingerprint()
         store = await attempt.refresher.open_store()
+        await attempt.refresher.ask_store_clock(store)
         give_up = attempt.clock.elapsed() + attempt.timing.patience
         while True:
             if attempt.account.unsaved is not None:
@@ -212,7 +213,8 @@ class Flight:
         if decision is Decision.USE:
             return Landing(record.token.access_token, quiet=self._quiet(record))
         if decision is Decision.HAND_BACK:
-            account.trust_again(record.token.access_token)
+            # A refresh would not help: the rejection was about something else.
+            account.measure_again(pardoned=record.token.access_token)
             return Landing(record.token.access_token, hand_back=True)
         if decision is Decision.REMEMBERED:
             return self._remembered(record)
@@ -228,7 +230,8 @@ class Flight:
         if back_off is not None:
             return back_off.until - now
         if record.live_intent is not None and record.token.expires_at is not None:
-            return record.token.expires_at.timestamp() - now  # Rule 4a.
+            wall = self._attempt.refresher.skews.now(record.key.provider)
+            return record.token.expires_at.timestamp() - wall  # Rule 4a.
         return 0.0
 
     def _remembered(self, record: TokenRecord) -> Landing:

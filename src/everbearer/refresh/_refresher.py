@@ -16,7 +16,9 @@ from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._circuit import Circuits
+from everbearer.refresh._held import Moment
 from everbearer.refresh.keeper import keep
+from everbearer.token_endpoint import Skews
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -50,6 +52,7 @@ class Refresher:
         clock: Clock,
         hooks: Hooks,
         timing: Timing,
+        skews: Skews | None = None,
     ) -> None:
         self.registrations = registrations
         self.open_store = open_store
@@ -57,6 +60,8 @@ class Refresher:
         self.clock = clock
         self.hooks = hooks
         self.timing = timing
+        self.skews = skews or Skews(clock)
+        self.skews.listen(self._time_moved)
         self.circuits = Circuits(timing.back_off)
         self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
@@ -64,6 +69,7 @@ class Refresher:
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._keeping: set[asyncio.Event] = set()
         self._store_ahead = clock.wall() - clock.elapsed()
+        self._heard_store = False
 
     def begin(self) -> None:
         """Name who takes leases: this process, which may have been forked since."""
@@ -109,11 +115,22 @@ class Refresher:
                 extra={"provider": key.provider, "account": key.account},
             )
 
-    # ---- the store's clock
+    # ---- clocks
+
+    def _time_moved(self, provider: str) -> None:
+        for key, account in self._accounts.items():
+            if key.provider == provider:
+                account.measure_again()
 
     def learn_store_clock(self, now: float) -> None:
         """Note the store's clock, so that it can be told without asking."""
         self._store_ahead = now - self.clock.elapsed()
+        self._heard_store = True
+
+    async def ask_store_clock(self, store: TokenStore) -> None:
+        """Ask once: where this host's date is wrong, a back-off would seem endless."""
+        if not self._heard_store:
+            self.learn_store_clock(await store.now())
 
     def store_now(self) -> float:
         """The store's clock, as last heard.
@@ -121,6 +138,11 @@ class Refresher:
         Counted on from then: a date that is set must not prolong a back-off.
         """
         return self.clock.elapsed() + self._store_ahead
+
+    def moment(self, provider: str) -> Moment:
+        """Now, by every clock that a token of *provider* is measured with."""
+        elapsed = self.clock.elapsed()
+        return Moment(elapsed, self.skews.at(provider, elapsed), self.store_now())
 
     def jitter(self) -> float:
         """From 0 to 1."""

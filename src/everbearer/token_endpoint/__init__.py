@@ -23,6 +23,7 @@ from everbearer.token_endpoint._outcome import (
 )
 from everbearer.token_endpoint._request import TokenRequest, token_request
 from everbearer.token_endpoint._response import classify, is_acceptable_token
+from everbearer.token_endpoint._skew import Skews
 
 __all__ = [
     "Ambiguous",
@@ -37,6 +38,7 @@ __all__ = [
     "RefreshGrant",
     "Refused",
     "Revocation",
+    "Skews",
     "Throttled",
     "TokenEndpoint",
     "TokenRequest",
