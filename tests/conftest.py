@@ -2,4 +2,22 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest"]
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = [
+    "pytester",
+    "tests._canary",
+    "everbearer_pytest",
+    "tests._flows",
+    "tests._servers",
+    "tests.failures.modes._late_modes",
+]
+
+# No test depends on how busy the machine is, or on luck: what is random is `make fuzz`.
+settings.register_profile(
+    "everbearer",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("everbearer")

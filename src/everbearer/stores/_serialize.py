@@ -41,6 +41,18 @@ __all__ = [
 
 _T = TypeVar("_T")
 
+# What comes of structuring something else than what was written: a list where members
+# were, a number where text was, an instant beyond the calendar, a nest too deep.
+_NONSENSE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 # Member of the record, and the type of what its columns say when they say anything.
 _GROUPS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("lease", Lease),
@@ -167,11 +179,12 @@ def parse_record(row: Mapping[str, Any], plain: bytes) -> Stored:
             refresh_expires_at=instant(row["refresh_expires_at"]),
         )
         record = TokenRecord(key=key, **columns)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        known = set(_members(_Secret))
+        unknown = {k: v for k, v in members.items() if k not in known}
+    except _NONSENSE as error:
         trouble = error
     else:
-        known = set(_members(_Secret))
-        return Stored(record, {k: v for k, v in members.items() if k not in known})
+        return Stored(record, unknown)
     raise _nonsense(key, trouble)
 
 
@@ -201,7 +214,7 @@ def parse_pending(row: Mapping[str, Any], plain: bytes) -> PendingAuthorization:
             expires_at=row["expires_at"],
             **_shallow(secret),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except _NONSENSE as error:
         trouble = error
     raise _nonsense(key, trouble)
 
@@ -239,7 +252,7 @@ def _shallow(secret: object) -> dict[str, Any]:
 def _dumped(members: dict[str, Any]) -> bytes:
     try:
         return json.dumps(members, separators=(",", ":")).encode()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         pass
     # Not in the handler, not even `from None`: the error, which may hold the whole
     # text, would stay reachable as the context of this one.
