@@ -27,6 +27,10 @@ __all__ = [
     "ResendRefused",
     "SaveFailed",
     "SavedLate",
+    "SpillAdopted",
+    "SpillFailed",
+    "SpillUnreadable",
+    "Spilled",
     "StandingChanged",
 ]
 
@@ -95,6 +99,49 @@ class SavedLate(Event):
     """A token that had been unsaved, or came after its deadline, is stored now."""
 
     version: int
+
+
+@frozen
+class Spilled(Event):
+    """LOUD: the unsaved token is in a sealed file of this host, at *path*.
+
+    It is taken from there by the next process that needs it; the file goes away when
+    the store has the token, or a later one.
+    """
+
+    path: str
+
+
+@frozen
+class SpillFailed(Event):
+    """LOUD: an unsaved token could not be spilled either: only this process has it.
+
+    Attributes:
+        why: No key to seal it with, or no folder that takes it, in words.
+    """
+
+    why: str
+
+
+@frozen
+class SpillAdopted(Event):
+    """A token that another process could not store is stored now, as *version*."""
+
+    version: int
+
+
+@frozen
+class SpillUnreadable(Event):
+    """LOUD: the spill at *path* does not open; it is left in place.
+
+    *provider* and *account* are what the file says, and empty where it does not.
+
+    Attributes:
+        why: Cut, changed, or sealed with a key that is not on the keyring, in words.
+    """
+
+    path: str
+    why: str
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import asdict, field, frozen
 
 from everbearer._clock import instant, seconds
 from everbearer.errors import ConfigurationError, Reason, StoreError
+from everbearer.stores._transitions import Rotation
 from everbearer.tokens import (
     AccountKey,
     BackOff,
@@ -34,9 +35,11 @@ __all__ = [
     "Stored",
     "dump_pending",
     "dump_record",
+    "dump_rotation",
     "dump_secret",
     "parse_pending",
     "parse_record",
+    "parse_rotation",
 ]
 
 _T = TypeVar("_T")
@@ -70,6 +73,26 @@ class _Secret:
     refresh_token: str | None = None
     scope: str | None = None
     extra: dict[str, Any] = field(factory=dict)
+
+
+@frozen(repr=False)
+class _WholeToken(_Secret):
+    """A token of which nothing is in a column."""
+
+    expires_at: float | None = None
+    refresh_expires_at: float | None = None
+
+
+@frozen(repr=False)
+class _SpilledRotation:
+    """The sealed part of a spill."""
+
+    incarnation: str
+    version: int
+    spent: str
+    token: _WholeToken
+    rejections: int
+    when: float
 
 
 @frozen(repr=False)
@@ -204,6 +227,63 @@ def parse_pending(row: Mapping[str, Any], plain: bytes) -> PendingAuthorization:
     except (ValueError, TypeError, KeyError) as error:
         trouble = error
     raise _nonsense(key, trouble)
+
+
+def dump_rotation(rotation: Rotation, when: float) -> bytes:
+    """*rotation* as it is sealed into a spill, *when* in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: ``extra`` holds what JSON cannot say.
+    """
+    return _dumped(
+        {
+            "incarnation": rotation.incarnation,
+            "version": rotation.version,
+            "spent": rotation.spent,
+            "token": _whole(rotation.token),
+            "rejections": rotation.rejections,
+            "when": when,
+        }
+    )
+
+
+def parse_rotation(key: AccountKey, plain: bytes) -> tuple[Rotation, float]:
+    """A spilled rotation, of no flight any more, and when it was spilled.
+
+    Raises:
+        StoreError: It makes no sense.
+    """
+    try:
+        spilled = _edge.structure(json.loads(plain), _SpilledRotation)
+        return Rotation(
+            spilled.incarnation,
+            spilled.version,
+            _token(spilled.token),
+            flight="",
+            rejections=spilled.rejections,
+            spent=spilled.spent,
+        ), spilled.when
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        trouble = error
+    raise _nonsense(key, trouble)
+
+
+def _whole(token: Token) -> dict[str, Any]:
+    return {
+        "access_token": token.access_token,
+        "refresh_token": token.refresh_token,
+        "expires_at": seconds(token.expires_at),
+        "refresh_expires_at": seconds(token.refresh_expires_at),
+        "scope": token.scope,
+        "extra": dict(token.extra),
+    }
+
+
+def _token(whole: _WholeToken) -> Token:
+    members = _shallow(whole)
+    for name in ("expires_at", "refresh_expires_at"):
+        members[name] = instant(members[name])
+    return Token(**members)
 
 
 def _reason(value: str | None) -> Reason | None:

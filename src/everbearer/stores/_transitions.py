@@ -116,6 +116,8 @@ class Rotation:
         flight: Its lease id, which is given back by the same write.
 
         rejections: The record's new count (rule 20).
+
+        spent: Fingerprint of the refresh token that was presented for it.
     """
 
     incarnation: str
@@ -123,6 +125,7 @@ class Rotation:
     token: Token
     flight: str
     rejections: int = 0
+    spent: str = ""
 
 
 @frozen
