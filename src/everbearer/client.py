@@ -15,9 +15,16 @@ from everbearer.events import Hooks
 from everbearer.providers import by_name, named
 from everbearer.refresh import Refresher, Timing, age_of, learn, revoking
 from everbearer.stores import NewGrant, hold, let_go, open_store, spills_of
-from everbearer.token_endpoint import TokenEndpoint, is_acceptable_token
-from everbearer.tokens import AccountKey, Token, account_key, status_of
-from everbearer.transport import AccountSession, ApiBase, Connections, Home, read_facts
+from everbearer.token_endpoint import TokenEndpoint, check_adoptable
+from everbearer.tokens import AccountKey, account_key, status_of
+from everbearer.transport import (
+    AccountSession,
+    ApiBase,
+    Connections,
+    Home,
+    is_accepted,
+    read_facts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from everbearer.events import Hook
     from everbearer.providers import Registration
     from everbearer.stores import Keyring, Place, TokenStore
-    from everbearer.tokens import AccountStatus, TokenRecord
+    from everbearer.tokens import AccountStatus, Token, TokenRecord
 
 __all__ = ["Client"]
 
@@ -102,6 +109,7 @@ class Client:
             clock,
             self._hooks,
             self._timing,
+            probe=self._is_accepted,
         )
         self._closed = False
         self.authorization = Authorization(
@@ -288,19 +296,7 @@ class Client:
             StoreError: It cannot be stored.
         """
         key = self._key(provider, account)
-        if not isinstance(token, Token):
-            raise ConfigurationError(
-                "adopt takes a Token: Token(access_token=..., ...)"
-            )
-        if token.access_token is None and token.refresh_token is None:
-            raise ConfigurationError("the Token to adopt holds no token at all")
-        for name in ("access_token", "refresh_token"):
-            text = getattr(token, name)
-            if text is not None and not is_acceptable_token(text):
-                raise ConfigurationError(
-                    f"the {name} to adopt is not one that a provider issues: "
-                    "printable ASCII, no spaces or line ends"
-                )
+        check_adoptable(token)
         record = await self._put(key, token, if_absent=if_absent)
         return status_of(key, record)
 
@@ -365,6 +361,13 @@ class Client:
         provider = account.registration.provider
         asking = read_facts(record, provider, base, self._http, self._hooks)
         return status_of(key, await learn(account, record, asking))
+
+    async def _is_accepted(self, key: AccountKey, access_token: str) -> bool | None:
+        """Whether the API takes it, where a harmless call can tell (rule 14)."""
+        base, provider = self._bases[key.provider], self._registrations[key.provider]
+        return await is_accepted(
+            access_token, key, provider.provider, base, self._http, self._hooks
+        )
 
     async def _put(
         self, key: AccountKey, token: Token, *, if_absent: bool

@@ -82,7 +82,14 @@ class RefreshFailed(Event):
 
 @frozen
 class RefreshConflict(Event):
-    """Another process stored a token first; ours was *resolution*: adopted, dropped."""
+    """Another process stored a token first.
+
+    Attributes:
+        resolution: What came of it: ``adopted`` (theirs is used), ``dropped`` (the
+            account was disconnected or authorized anew), ``kept`` (ours is the
+            record's alternate), ``replaced`` (the API took only ours: it is stored),
+            ``promoted`` (theirs was refused: the alternate has its turn).
+    """
 
     resolution: str
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from everbearer.errors import StoreError
 from everbearer.events import RefreshConflict
 from everbearer.refresh._revoking import revoking
+from everbearer.refresh._siblings import choose
 from everbearer.stores import Replacement
 
 if TYPE_CHECKING:
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
     from everbearer.stores import Replaced, Rotation, TokenStore
     from everbearer.tokens import TokenRecord
 
-__all__ = ["is_stored", "lost", "until_alone"]
+__all__ = ["is_stored", "lost", "settled", "until_alone"]
 
 _log = logging.getLogger("everbearer.refresh")
+
+
+_LOST: Final = {
+    Replacement.GONE: ("dropped", "the account was disconnected or authorized anew"),
+    Replacement.CONFLICT: ("adopted", "another is"),
+    Replacement.SIBLING: ("kept", "another is, ours is kept beside it"),
+}
 
 
 def is_stored(replaced: Replaced) -> bool:
@@ -27,20 +35,33 @@ def is_stored(replaced: Replaced) -> bool:
 
 
 def lost(account: AccountTokens, replaced: Replaced, rotation: Rotation) -> None:
-    """Rule 14: another grant or another successor is stored: say so, and drop ours."""
+    """Rule 14: another grant or another successor is stored: say what comes of ours."""
     key, gone = account.key, replaced.outcome is Replacement.GONE
+    resolution, why = _LOST.get(replaced.outcome, _LOST[Replacement.CONFLICT])
     _log.log(
         logging.INFO if gone else logging.WARNING,
         "%s/%s: rotated token not stored: %s",
         *key,
-        "the account was disconnected or authorized anew" if gone else "another is",
+        why,
         extra={"provider": key.provider, "account": key.account},
     )
-    account.refresher.hooks(RefreshConflict(*key, "dropped" if gone else "adopted"))
+    account.refresher.hooks(RefreshConflict(*key, resolution))
     if gone:
         account.forget()
         # A grant that nobody holds any more should not live on.
         revoking(account, rotation.token)
+
+
+async def settled(
+    account: AccountTokens, store: TokenStore, replaced: Replaced, rotation: Rotation
+) -> Replaced:
+    """What became of *rotation* when everything is taken into account.
+
+    It may take as long as another process holds the lease (rule 19).
+    """
+    if account.registration.provider.replay_window and replaced.record is not None:
+        await until_alone(account, store, replaced.record)
+    return await choose(account, store, replaced, rotation)
 
 
 async def until_alone(

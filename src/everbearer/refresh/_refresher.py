@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from everbearer._clock import Clock
     from everbearer.events import Hooks
     from everbearer.providers import Registration
+    from everbearer.refresh._siblings import Probe
     from everbearer.refresh._timing import Timing
     from everbearer.stores import Spills, TokenStore
     from everbearer.token_endpoint import TokenEndpoint
@@ -52,6 +53,8 @@ class Refresher:
         clock: Clock,
         hooks: Hooks,
         timing: Timing,
+        *,
+        probe: Probe | None = None,
     ) -> None:
         self.registrations = registrations
         self.open_store = open_store
@@ -59,6 +62,7 @@ class Refresher:
         self.clock = clock
         self.hooks = hooks
         self.timing = timing
+        self.probe = probe
         self.circuits = Circuits(timing.back_off)
         self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}

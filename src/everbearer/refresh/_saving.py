@@ -12,7 +12,7 @@ from attrs import evolve
 from everbearer.errors import EverbearerError, TemporarilyUnavailable
 from everbearer.events import RefreshSucceeded, SavedLate, SaveFailed
 from everbearer.refresh._attempt import Landing
-from everbearer.refresh._outcome import is_stored, lost, until_alone
+from everbearer.refresh._outcome import is_stored, lost, settled
 from everbearer.refresh._spilling import drop_spill, spill
 from everbearer.stores import Rotation
 from everbearer.tokens import Standing
@@ -62,8 +62,7 @@ async def save(
     except Exception as error:  # noqa: BLE001 - whatever it is, the pair must live on
         return await _serve_unsaved(account, store, rotation, spent, asked, error)
     account.refresher.learn_store_clock(replaced.now)
-    if account.registration.provider.replay_window and replaced.record is not None:
-        await until_alone(account, store, replaced.record)
+    replaced = await settled(account, store, replaced, rotation)
     return _landed(account, replaced, rotation, started, late=late)
 
 
@@ -182,8 +181,7 @@ async def _save_until_stored(
                 spilling = refresher.spawn(key, spill(account, rotation), "spill")
             continue
         refresher.learn_store_clock(replaced.now)
-        if account.registration.provider.replay_window and replaced.record is not None:
-            await until_alone(account, store, replaced.record)
+        replaced = await settled(account, store, replaced, rotation)
         account.saved()
         _landed(account, replaced, rotation, refresher.clock.elapsed(), late=True)
         if (place := await spilling) is not None:

@@ -13,8 +13,8 @@ from attrs import evolve
 
 from everbearer.errors import EverbearerError
 from everbearer.events import SpillAdopted, Spilled, SpillFailed, SpillUnreadable
-from everbearer.refresh._outcome import is_stored, lost
-from everbearer.stores import Spill
+from everbearer.refresh._outcome import is_stored, lost, settled
+from everbearer.stores import Replacement, Spill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +104,8 @@ async def _adopt(
         )
         return False
     account.refresher.learn_store_clock(replaced.now)
+    if replaced.outcome is Replacement.SIBLING:
+        replaced = await settled(account, store, replaced, rotation)
     if is_stored(replaced) and replaced.record is not None:
         _log.warning("%s/%s: adopted %s", *key, found.place, extra=extra)
         account.refresher.hooks(SpillAdopted(*key, replaced.record.version))

@@ -10,7 +10,7 @@ from everbearer.stores._protocol import (
 from everbearer.stores._sharing import hold, let_go
 from everbearer.stores._spill import Spill, Spills, UnreadableSpill
 from everbearer.stores._spill_home import Place, SpillHome, Spilling, spills_of
-from everbearer.stores._transitions import (
+from everbearer.stores._writes import (
     Acquired,
     Asked,
     NewGrant,

@@ -15,7 +15,7 @@ from attrs import asdict, field, frozen
 
 from everbearer._clock import instant, seconds
 from everbearer.errors import ConfigurationError, Reason, StoreError
-from everbearer.stores._transitions import Rotation
+from everbearer.stores._writes import Rotation
 from everbearer.tokens import (
     AccountKey,
     BackOff,
@@ -81,6 +81,19 @@ class _WholeToken(_Secret):
 
     expires_at: float | None = None
     refresh_expires_at: float | None = None
+
+
+@frozen(repr=False)
+class _Descent:
+    """Where a token comes from, and its alternate.
+
+    An older release carries it along unread when it stores a successor, so it says
+    which version it is about.
+    """
+
+    version: int
+    parent: str
+    alternate: _WholeToken | None = None
 
 
 @frozen(repr=False)
@@ -153,15 +166,21 @@ def dump_record(record: TokenRecord) -> dict[str, Any]:
     return columns
 
 
-def dump_secret(token: Token, unknown: Mapping[str, Any]) -> bytes:
-    """The part of *token* that is sealed, with the *unknown* members it was read with.
+def dump_secret(record: TokenRecord, unknown: Mapping[str, Any]) -> bytes:
+    """What is sealed of *record*, with the *unknown* members it was read with.
 
     Raises:
         ConfigurationError: ``extra`` holds what JSON cannot say.
     """
+    token, alternate = record.token, record.alternate
     return _dumped(
         {
             **unknown,
+            "descent": {
+                "version": record.version,
+                "parent": record.parent,
+                "alternate": None if alternate is None else _whole(alternate),
+            },
             "access_token": token.access_token,
             "refresh_token": token.refresh_token,
             "scope": token.scope,
@@ -189,11 +208,12 @@ def parse_record(row: Mapping[str, Any], plain: bytes) -> Stored:
             expires_at=instant(row["expires_at"]),
             refresh_expires_at=instant(row["refresh_expires_at"]),
         )
+        columns |= _descent(members.get("descent"), row["version"])
         record = TokenRecord(key=key, **columns)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         trouble = error
     else:
-        known = set(_members(_Secret))
+        known = {*_members(_Secret), "descent"}
         return Stored(record, {k: v for k, v in members.items() if k not in known})
     raise _nonsense(key, trouble)
 
@@ -266,6 +286,20 @@ def parse_rotation(key: AccountKey, plain: bytes) -> tuple[Rotation, float]:
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         trouble = error
     raise _nonsense(key, trouble)
+
+
+def _descent(said: object, version: int) -> dict[str, Any]:
+    """The members of the record that *said* tells, if it is about this version."""
+    if said is None:
+        return {}
+    descent = _edge.structure(said, _Descent)
+    if descent.version != version:
+        return {}
+    alternate = descent.alternate
+    return {
+        "parent": descent.parent,
+        "alternate": None if alternate is None else _token(alternate),
+    }
 
 
 def _whole(token: Token) -> dict[str, Any]:

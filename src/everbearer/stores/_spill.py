@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from everbearer.stores._transitions import Rotation
+    from everbearer.stores._writes import Rotation
     from everbearer.stores.keyring import Keyring
 
 __all__ = ["Spill", "Spills", "UnreadableSpill"]

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
-ACCOUNTS = 100
+ACCOUNTS = 50
 REFRESHES = 200
 # Between the provider's rotation and its answer: time enough to break the store.
 HELD = 0.8
