@@ -314,7 +314,7 @@ class Client:
         key = self._key(provider, account)
         store = await self._open_store()
         record = await store.delete(key)
-        self._refresher.account(key).forget()
+        await self._refresher.forget(key, store)
         account_tokens = self._refresher.account(key)
         revoke = revoking(account_tokens, record.token, whole=True) if record else None
         if revoke is None:

@@ -96,7 +96,11 @@ class RefreshConflict(Event):
 
 @frozen
 class SaveFailed(Event):
-    """LOUD: a rotated token could not be stored and lives in this process only."""
+    """LOUD: a rotated token could not be stored: this process, and its spill, have it.
+
+    Attributes:
+        attempts: How often it was tried so far.
+    """
 
     attempts: int
 

@@ -225,3 +225,16 @@ async def test_a_client_adopts_when_it_opens(tmp_path):
         pass
     assert [type(event) for event in events] == [SpillAdopted]
     assert not list((tmp_path / "tokens.db.spill").iterdir())
+
+
+@pytest.mark.asyncio
+async def test_disconnecting_forgets_spills_too(tmp_path):
+    """Who is disconnected is in no file any more, at least on this host."""
+    url = f"sqlite:///{tmp_path / 'tokens.db'}"
+    async with Client(Registration(BILLIT, "id", "secret"), store=url) as client:
+        await client.adopt("billit", "acme", Token("access-0", "refresh-0"))
+        key = AccountKey("billit", "acme")
+        spills = spills_of(client._store, None)
+        await spills.write(key, evolve(ROTATION, incarnation="older"), 0.0)
+        await client.disconnect("billit", "acme")
+        assert await spills.find() == ()

@@ -7,4 +7,11 @@ from everbearer.refresh._revoking import revoking
 from everbearer.refresh._timing import Timing
 from everbearer.refresh.keeper import age_of
 
-__all__ = ["AccountTokens", "Refresher", "Timing", "age_of", "learn", "revoking"]
+__all__ = [
+    "AccountTokens",
+    "Refresher",
+    "Timing",
+    "age_of",
+    "learn",
+    "revoking",
+]

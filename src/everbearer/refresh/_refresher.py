@@ -16,7 +16,7 @@ from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._circuit import Circuits
-from everbearer.refresh._spilling import recover
+from everbearer.refresh._spilling import adopt_spills, recover
 from everbearer.refresh.keeper import keep
 
 if TYPE_CHECKING:
@@ -128,6 +128,14 @@ class Refresher:
             recover(self, store), name="everbearer-recover"
         )
         self._recovering.add_done_callback(_recovered)
+
+    async def forget(self, key: AccountKey, store: TokenStore) -> None:
+        """Drop what this process holds of *key*, and this host in spills.
+
+        The account is gone from *store*, so that a spill is not adopted but revoked.
+        """
+        self.account(key).forget()
+        await adopt_spills(self.account(key), store)
 
     # ---- the store's clock
 

@@ -76,6 +76,10 @@ RULES = {
         "test_a_lost_acknowledgement_is_a_success",
         "test_a_rotation_that_nobody_wants_is_revoked",
         "test_an_unsaved_pair_that_lost_is_served_no_more",
+        "test_of_two_pairs_the_living_one_is_stored",
+        "test_a_pair_that_cannot_be_judged_is_kept",
+        "test_an_alternate_is_tried_before_the_user_is_asked",
+        "test_a_spilled_sibling",
     ),
     15: (
         "test_a_refusal_counts_for_its_token_only",
@@ -101,6 +105,7 @@ RULES = {
     19: (
         "test_what_was_saved_over_a_foreign_lease_waits_for_its_end",
         "test_an_unsaved_token_is_not_used_where_that_closes_a_window",
+        "test_what_was_unsaved_and_is_stored_over_a_lease_waits_for_its_end",
         "test_a_spill_waits_for_a_foreign_lease_where_there_is_a_window",
     ),
     20: (

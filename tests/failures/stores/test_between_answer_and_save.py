@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 ACCOUNTS = 50
 REFRESHES = 200
 # Between the provider's rotation and its answer: time enough to break the store.
-HELD = 0.8
+HELD = 0.6
 
 
 async def strike_all(sandbox, fault, worker):
