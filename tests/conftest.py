@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests._canary", "everbearer_pytest"]
+pytest_plugins = [
+    "pytester",
+    "tests._canary",
+    "everbearer_pytest",
+    "tests._flows",
+    "tests._servers",
+    "tests.failures.modes._late_modes",
+]
