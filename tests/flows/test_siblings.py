@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from tests.flows.conftest import CALLBACK, TIMING
 
-from everbearer import Client, Keyring, Registration
+from everbearer import Client, Keyring, Timing
 from everbearer._redact import fingerprint
 from everbearer.events import SpillAdopted
 from everbearer.sandbox import faults
@@ -17,6 +16,7 @@ from everbearer.tokens import AccountKey
 pytestmark = pytest.mark.asyncio
 
 ACME = AccountKey("billit", "acme")
+TIMING = Timing(lease=1.0, deadline=5.0, linger=5.0, grace=0.5)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,15 @@ ACME = AccountKey("billit", "acme")
     ],
 )
 async def test_an_access_token_is_tried_by_a_call_that_does_nothing(
-    sandbox, provider, store, answer, expected
+    sandbox, registration, store, answer, expected
 ):
     """Only a rejection that the description knows, or an answer, says anything."""
+    provider = registration.provider
     if answer == "not described":
         provider = evolve(provider, account_facts=None)
     if answer == "down":
         provider = provider.with_hosts(api="http://127.0.0.1:9")
-    registration = Registration(provider, "sandbox-client", "sandbox-secret", CALLBACK)
+    registration = evolve(registration, provider=provider)
     async with Client(registration, store=store, timing=TIMING) as client:
         pair = sandbox.issue("acme", access_expired=answer == "expired")
         if answer == "broken":
@@ -47,16 +48,12 @@ async def test_an_access_token_is_tried_by_a_call_that_does_nothing(
 
 
 async def test_the_pair_that_a_replay_ended_gives_way(
-    sandbox, provider, store, tmp_path
+    sandbox, registration, store, tmp_path
 ):
     """The stored pair is dead, the one that was spilled lives: nobody is asked."""
     sandbox.settings.replay_window, sandbox.settings.replay_answer = 600.0, "new"
-    registration = Registration(
-        evolve(provider, replay_window=600.0),
-        "sandbox-client",
-        "sandbox-secret",
-        CALLBACK,
-    )
+    described = evolve(registration.provider, replay_window=600.0)
+    registration = evolve(registration, provider=described)
     options = {
         "store": store,
         "timing": TIMING,

@@ -22,6 +22,8 @@ from everbearer.stores import (
     UnreadableSpill,
     spills_of,
 )
+from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
 from everbearer.tokens import AccountKey
 
 KEY = AccountKey("billit", "acme \N{GRINNING FACE}")
@@ -205,6 +207,31 @@ def test_a_store_without_a_file(tmp_path, keyring):
     assert len(spills.folders) == 2
     assert all(each.is_relative_to(tmp_path) for each in spills.folders)
     assert spills.keyring is keyring
+
+
+@pytest.mark.parametrize(
+    ("make", "url"),
+    [
+        pytest.param(PostgresStore, "postgresql://{}@db.example/tokens", id="postgres"),
+        pytest.param(RedisStore, "redis://{}@db.example/3", id="redis"),
+    ],
+)
+def test_a_store_on_a_server(tmp_path, keyring, make, url):
+    """A new password leads to the same spills, another database to others."""
+    homes = [
+        make(each, keyring).spill_home()
+        for each in (
+            url.format("user:canary-1"),
+            url.format("user:canary-2") + "?password=canary-3",
+            url.format("user:canary-1") + "9",
+        )
+    ]
+    assert homes[0] == homes[1] != homes[2]
+    assert homes[0].keyring is keyring
+    assert "canary" not in repr(homes)
+    spills = spills_of(make(url.format("user"), keyring), None)
+    assert all(each.is_relative_to(tmp_path) for each in spills.folders)
+    assert len(spills.folders) == 2
 
 
 # ---- the Client
