@@ -94,7 +94,8 @@ class Client:
             name: ApiBase(registration.provider.base.api)
             for name, registration in self._registrations.items()
         }
-        self._spill, self._keyring = spill, keyring
+        self._spill: Place = spill
+        self._keyring = keyring
         clock = _clock or SystemClock()
         self._store = open_store(store, keyring=keyring, clock=clock)
         self._http = Connections(self._ensure_open, session)

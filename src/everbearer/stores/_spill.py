@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import stat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 from attrs import frozen
@@ -173,7 +174,7 @@ class Spills:
         ]
         spills = [each for each in found if isinstance(each, Spill)]
         others = [each for each in found if isinstance(each, UnreadableSpill)]
-        return (*sorted(spills, key=lambda spill: spill.when), *others)
+        return (*sorted(spills, key=attrgetter("when")), *others)
 
     def _read(self, place: Path) -> Spill | UnreadableSpill | None:
         key = AccountKey("", "")

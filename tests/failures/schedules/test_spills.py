@@ -302,41 +302,30 @@ async def test_whatever_happens_to_files_the_save_is_tried_again(
 # ---- files that do not open
 
 
-def cut(content, sealed_for):
-    return content[:-20]
-
-
-def cut_in_the_header(content, sealed_for):
-    return content[:20]
-
-
-def emptied(content, sealed_for):
-    return b""
-
-
-def changed(content, sealed_for):
-    return content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
-
-
-def renamed(content, sealed_for):
+def renamed(content):
     header, _, sealed = content.partition(b"\n")
-    return json.dumps({**json.loads(header), "account": "other"}).encode() + sealed
+    whose = {**json.loads(header), "account": "other"}
+    return json.dumps(whose).encode() + b"\n" + sealed
 
 
-def nested(content, sealed_for):
-    return b"[" * 100_000 + b"\n"
+HARMS = {
+    "cut": lambda content: content[:-20],
+    "cut in the header": lambda content: content[:20],
+    "emptied": lambda content: b"",
+    "changed": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "renamed": renamed,
+    "nested": lambda content: b"[" * 100_000 + b"\n",
+}
 
 
-@pytest.mark.parametrize(
-    "harm", [cut, cut_in_the_header, emptied, changed, renamed, nested]
-)
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
 async def test_a_damaged_spill_is_left_and_told_of(
     world, process, spilled, folder, harm, caplog
 ):
     """Rule 17: it blocks neither the start nor the last resort, and is kept."""
     await spilled()
     (place,) = folder.iterdir()
-    harmed = harm(place.read_bytes(), None)
+    harmed = harm(place.read_bytes())
     place.write_bytes(harmed)
     b = process("B")
     await opens(b)
