@@ -23,7 +23,14 @@ from attrs import field, frozen
 from everbearer.errors import StoreError
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._seal import TOKEN, open_sealed, seal
-from everbearer.stores._serialize import Stored, dump_record, dump_secret, parse_record
+from everbearer.stores._serialize import (
+    Stored,
+    dump_record,
+    dump_secret,
+    parse_record,
+    sealed_alike,
+)
+from everbearer.stores._spill_home import SpillHome
 from everbearer.stores._wakeups import Wakeups, mark_of
 from everbearer.tokens import AccountKey
 
@@ -119,12 +126,20 @@ class SwappingStore(ABC):
         standing: Whether *clock* takes the server's place, in tests.
     """
 
+    _url: str
+
     def __init__(self, keyring: Keyring, clock: Clock, *, standing: bool) -> None:
         self._keyring = keyring
         self._clock = clock
         self._standing = standing
         self._seen: dict[AccountKey, _Seen] = {}
         self._wakeups = Wakeups()
+
+    def spill_home(self) -> SpillHome:
+        """In folders of this user, sealed with the keys of the records."""
+        # Without user, password and options: the same place after they are changed.
+        where = self._url.rpartition("@")[2].partition("?")[0]
+        return SpillHome(f"{type(self).__name__} {where} {self!r}", self._keyring)
 
     # ---- what a back end brings
 
@@ -296,8 +311,8 @@ class SwappingStore(ABC):
         sealed, unknown = seen.sealed, seen.stored.unknown if seen.stored else {}
         if before is None or before.incarnation != after.incarnation:
             unknown = {}  # It was about another authorization.
-        if before is None or before.token is not after.token:
-            plain = dump_secret(after.token, unknown)
+        if before is None or not sealed_alike(before, after):
+            plain = dump_secret(after, unknown)
             sealed = seal(self._keyring, plain, TOKEN, after.key)
         row = Row(dump_record(after), sealed, secrets.token_hex(8))
         at = self._clock.elapsed()
