@@ -63,20 +63,21 @@ async def save(
     except Exception as error:  # noqa: BLE001 - whatever it is, the pair must live on
         return _serve_unsaved(account, store, rotation, spent, asked, error)
     account.refresher.learn_store_clock(replaced.now)
-    if account.registration.provider.replay_window and replaced.record is not None:
-        await _until_alone(account, store, replaced.record)
+    await _until_alone(account, store, replaced)
     return _landed(account, replaced, rotation, started, late=late)
 
 
 async def _until_alone(
-    account: AccountTokens, store: TokenStore, record: TokenRecord
+    account: AccountTokens, store: TokenStore, replaced: Replaced
 ) -> None:
     """Rule 19: using the new token may close the window that a replay relies on.
 
     So while another process holds the lease, and may have sent its replay, nobody
     uses what was stored over its head.
     """
-    latest: TokenRecord | None = record
+    record = latest = replaced.record
+    if record is None or not account.registration.provider.replay_window:
+        return
     while latest is not None and latest.version == record.version and latest.lease:
         left = latest.lease.until - account.refresher.store_now()
         if left <= 0:
@@ -225,6 +226,7 @@ async def _save_until_stored(
             pause = min(pause * 2, longest)
             continue
         account.refresher.learn_store_clock(replaced.now)
+        await _until_alone(account, store, replaced)
         account.saved()
         _landed(
             account,

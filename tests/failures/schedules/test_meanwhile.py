@@ -60,6 +60,27 @@ async def test_an_unsaved_token_is_not_used_where_that_closes_a_window(world):
     assert world.sent == ["A r0"]
 
 
+async def test_a_pair_saved_at_last_under_a_foreign_lease_waits_for_its_end(world):
+    """Rule 19: A was cut off with r1, and gets it stored while B's replay travels."""
+    world.issuer.replays = True
+    await world.connect()
+    a = world.process("A", {"process": 1.0}, **WINDOWED)
+    b = world.process("B", {"process": 20.0}, **WINDOWED)
+    a.calls()
+    await world.until(lambda: world.sent)
+    a.store.trouble("replace", "renew", "acquire", error=StoreError("cut off"))
+    second = world.spawn(b.patiently())
+    await world.until(lambda: len(world.sent) == 2)
+    replayed_at = world.time.passed
+    a.store.heal()
+    await asyncio.sleep(10)
+    assert (await world.record()).token.refresh_token == "r1"
+    assert a.account.current() is None
+    assert await a.patiently() == await second == "access-r1"
+    assert world.time.passed == pytest.approx(replayed_at + 20, abs=1)
+    assert world.sent == ["A r0", "B r0"]
+
+
 async def test_a_late_answer_whose_save_fails_takes_the_lease_again(world):
     """Rule 11: A has r1 and no lease any more; B must not present r0 meanwhile."""
     await world.connect()

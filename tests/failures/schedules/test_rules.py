@@ -94,6 +94,7 @@ RULES = {
     ),
     19: (
         "test_what_was_saved_over_a_foreign_lease_waits_for_its_end",
+        "test_a_pair_saved_at_last_under_a_foreign_lease_waits_for_its_end",
         "test_an_unsaved_token_is_not_used_where_that_closes_a_window",
     ),
     20: (
