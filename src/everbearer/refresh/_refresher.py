@@ -16,16 +16,19 @@ from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._circuit import Circuits
+from everbearer.refresh._spilling import adopt_spills, recover
 from everbearer.refresh.keeper import keep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from pathlib import Path
 
     from everbearer._clock import Clock
     from everbearer.events import Hooks
     from everbearer.providers import Registration
+    from everbearer.refresh._siblings import Probe
     from everbearer.refresh._timing import Timing
-    from everbearer.stores import TokenStore
+    from everbearer.stores import Spills, TokenStore
     from everbearer.token_endpoint import TokenEndpoint
     from everbearer.tokens import AccountKey
 
@@ -50,6 +53,8 @@ class Refresher:
         clock: Clock,
         hooks: Hooks,
         timing: Timing,
+        *,
+        probe: Probe | None = None,
     ) -> None:
         self.registrations = registrations
         self.open_store = open_store
@@ -57,6 +62,7 @@ class Refresher:
         self.clock = clock
         self.hooks = hooks
         self.timing = timing
+        self.probe = probe
         self.circuits = Circuits(timing.back_off)
         self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
@@ -64,6 +70,10 @@ class Refresher:
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._keeping: set[asyncio.Event] = set()
         self._store_ahead = clock.wall() - clock.elapsed()
+        self.spills: Spills | None = None
+        # Files that were told of.
+        self.unreadable: set[Path] = set()
+        self._recovering: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Name who takes leases: this process, which may have been forked since."""
@@ -109,6 +119,24 @@ class Refresher:
                 extra={"provider": key.provider, "account": key.account},
             )
 
+    def recover(self, store: TokenStore, spills: Spills | None) -> None:
+        """Offer *store* what processes of this host could not save (rule 17)."""
+        self.spills = spills
+        if spills is None:
+            return
+        self._recovering = asyncio.create_task(
+            recover(self, store), name="everbearer-recover"
+        )
+        self._recovering.add_done_callback(_recovered)
+
+    async def forget(self, key: AccountKey, store: TokenStore) -> None:
+        """Drop what this process holds of *key*, and this host in spills.
+
+        The account is gone from *store*, so that a spill is not adopted but revoked.
+        """
+        self.account(key).forget()
+        await adopt_spills(self.account(key), store)
+
     # ---- the store's clock
 
     def learn_store_clock(self, now: float) -> None:
@@ -153,6 +181,10 @@ class Refresher:
         self.stop_keeping()
         bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
         started = self.clock.elapsed()
+        if self._recovering is not None and not self._recovering.done():
+            # What it leaves behind stays where it is.
+            await asyncio.wait({self._recovering}, timeout=bound)
+            self._recovering.cancel()
         while self._tasks and (left := bound - (self.clock.elapsed() - started)) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)
             # A flight may have left a task behind that saves what came late.
@@ -179,5 +211,16 @@ class Refresher:
     def abandon(self) -> None:
         """After a fork: forget the parent's flights and tokens, untouched."""
         self._tasks.clear()
+        self._recovering = None
         for account in self._accounts.values():
             account.abandon()
+
+
+def _recovered(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error(
+            "spills were not looked through: %s",
+            type(error).__name__,
+            exc_info=error,
+            extra={"provider": "", "account": ""},
+        )

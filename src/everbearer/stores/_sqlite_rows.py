@@ -41,14 +41,22 @@ def save(
 ) -> None:
     """Write *after* over what was *found*; seal anew only what has changed."""
     before = found[0].record if found else None
-    if found and before and before.token is after.token:
+    if found and before and _sealed_alike(before, after):
         sealed = found[1]
     else:
         # What a newer release sealed beside the token is about that authorization.
         same = found and before and before.incarnation == after.incarnation
-        plain = dump_secret(after.token, found[0].unknown if found and same else {})
+        plain = dump_secret(after, found[0].unknown if found and same else {})
         sealed = seal(keyring, plain, TOKEN, after.key)
     connection.execute(SQL["save"], dump_record(after) | {"sealed": sealed})
+
+
+def _sealed_alike(before: TokenRecord, after: TokenRecord) -> bool:
+    return (
+        before.token is after.token
+        and before.alternate is after.alternate
+        and (before.version, before.parent) == (after.version, after.parent)
+    )
 
 
 def due(
