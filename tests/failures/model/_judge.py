@@ -202,8 +202,9 @@ class Judge:
         grace = self.timing.lease + self.timing.connect
         self._quiet.setdefault(until, self.time.passed + grace)
 
-    def alive(self, family):
-        return family not in self.revoked
+    def forget_throttles(self):
+        """The account is deleted."""
+        self._quiet.clear()
 
     def in_good_hands(self, family):
         """Whether a living process has read the pair that lives."""

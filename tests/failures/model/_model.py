@@ -234,6 +234,8 @@ class Model:
         self.judge.revoked.update(FAMILIES.partition(self.authorized)[0])
         self.judge.revoked.add(self.authorized)
         self.authorized = None
+        # A throttle survives a new token and a new grant, but not a deletion.
+        self.judge.forget_throttles()
         await self.store.delete(KEY)
         self.processes[number].account.forget()
 
