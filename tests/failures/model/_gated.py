@@ -154,6 +154,7 @@ class GatedProcess(Process):
         super().__init__(world, name, (), timing, registration)
         self.store = GatedWay(world.store, self)
         self.line = self.refresher.endpoint = GatedLine(world, name, self)
+        self.refresher.probe = self._probe
         self.callers = set()
         self.dead = False
         self._alone, self._alone_until = False, -1e9
@@ -162,6 +163,10 @@ class GatedProcess(Process):
 
     async def running(self):
         await self._gate.wait()
+
+    async def _probe(self, key, access_token):
+        await self.running()
+        return self._world.issuer.accepts(access_token)
 
     @property
     def stopped(self):

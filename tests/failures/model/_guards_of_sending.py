@@ -141,7 +141,7 @@ GUARDS_OF_SENDING = (
         5,
         "the lease is not renewed",
         "refresh._lease:HeldLease._renew_at_a_third",
-        "while not self.lost:",
+        "while not self.lost or (self._sent and self._outlasting):",
         "while False:",
         red="nothing within",
         processes=3,
