@@ -15,7 +15,6 @@ LAST_RULE = 21
 # What is missing among them, and why; `schedules/test_rules.py` names the tests that
 # keep these rules all the same.
 NOT_TAKEN_AWAY = (
-    (14, "which of two pairs lives", "not built: test_rules_on.py expects the harm"),
     (16, "back-off keyed to the token", "the first pauses are shorter than rule 21's"),
     (17, "spills", "the model has no disk"),
     (18, "the window, when sending", "a last resort follows, with the same bytes"),
