@@ -25,10 +25,10 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 READY = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports docs bench requirements clean
+.PHONY: help demo test mutants lint format types imports docs bench requirements clean
 
 help:
-	@echo "make demo | test | lint | format | types | imports | docs | bench"
+	@echo "make demo | test | mutants | lint | format | types | imports | docs | bench"
 	@echo "     requirements | clean"
 
 # Installing the package last and without dependencies keeps the pinned ones.
@@ -51,6 +51,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+# Takes each guard away in a copy of src, and requires that its test goes red.
+mutants: $(READY)
+	$(BIN)/python tests/failures/mutants.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,6 +8,9 @@ from __future__ import annotations
 pytest_plugins = [
     "pytester",
     "tests._canary",
-    "tests.failures._world",
     "everbearer_pytest",
+    "tests._flows",
+    "tests._servers",
+    "tests.failures.modes._late_modes",
+    "tests.failures._world",
 ]

@@ -10,12 +10,42 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from everbearer.stores import MemoryStore, SqliteStore
+from everbearer.stores import Keyring, MemoryStore, SqliteStore
+from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
 from everbearer.testing._contract._made import Make, StandingClock
 
+
+def _memory(request, clock):
+    return MemoryStore(clock)
+
+
+def _sqlite(request, clock):
+    return SqliteStore(request.getfixturevalue("tmp_path") / "tokens.db", clock=clock)
+
+
+def _postgres(request, clock):
+    return PostgresStore(
+        request.getfixturevalue("postgres_url"),
+        Keyring([Keyring.generate_key()]),
+        prefix=request.getfixturevalue("table_prefix"),
+        clock=clock,
+    )
+
+
+def _redis(request, clock):
+    return RedisStore(
+        request.getfixturevalue("redis_database"),
+        Keyring([Keyring.generate_key()]),
+        clock=clock,
+    )
+
+
 _MAKERS = {
-    "memory": lambda clock, _folder: MemoryStore(clock),
-    "sqlite": lambda clock, folder: SqliteStore(folder / "tokens.db", clock=clock),
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgres": _postgres,
+    "redis": _redis,
 }
 
 
@@ -35,8 +65,8 @@ def _make():
 
 
 @pytest_asyncio.fixture(name="store", params=_MAKERS)
-async def _store(request, clock, tmp_path):
-    store = _MAKERS[request.param](clock, tmp_path)
+async def _store(request, clock):
+    store = _MAKERS[request.param](request, clock)
     await store.open()
     yield store
     await store.aclose()

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import define, evolve, field
-from tests.flows.conftest import CALLBACK, TIMING
+from tests._flows import CALLBACK, TIMING
 
 from everbearer import Client, ConfigurationError, Registration, StoreError
 from everbearer.providers import BILLIT, AccountFacts

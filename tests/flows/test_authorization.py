@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.flows.conftest import CALLBACK
+from tests._flows import CALLBACK
 from yarl import URL
 
 from everbearer import (

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 import pytest_asyncio
 from attrs import evolve
-from tests.flows.conftest import TIMING
+from tests._flows import TIMING
 
 from everbearer import (
     AuthorizationRequired,

@@ -13,7 +13,7 @@ from contextlib import closing
 
 import aiohttp
 import pytest
-from tests.flows.conftest import TIMING
+from tests._flows import TIMING
 
 from everbearer import (
     Client,

@@ -75,7 +75,7 @@ def test_two_registrations_at_one_provider():
         pytest.param("sqlite:///:memory:", "memory://", id="sqlite in memory"),
         pytest.param("sqlite:///t.db?mode=ro", "no options", id="options"),
         pytest.param("memory://x", "nothing after", id="memory with more"),
-        pytest.param("postgresql://u:canary@h/d", "not in this release", id="postgres"),
+        pytest.param("redis://u:canary@h/0", "EVERBEARER_KEYS", id="no key"),
         pytest.param("mysql://u:canary@h/d", "no store is known", id="mysql"),
         pytest.param("u:canary@h://x", "not a URL", id="no scheme"),
     ],

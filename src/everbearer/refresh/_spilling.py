@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from everbearer.refresh._account import AccountTokens
     from everbearer.refresh._refresher import Refresher
     from everbearer.stores import Rotation, TokenStore, UnreadableSpill
+    from everbearer.tokens import AccountKey
 
 __all__ = ["adopt_spills", "drop_spill", "recover", "spill"]
 
@@ -36,15 +37,16 @@ async def spill(account: AccountTokens, rotation: Rotation) -> Path | None:
     extra = {"provider": key.provider, "account": key.account}
     try:
         place = await refresher.spills.write(key, rotation, refresher.clock.wall())
-    except EverbearerError as error:
+    except Exception as error:  # noqa: BLE001 - or the save is not tried again
+        why = _why(error)
         _log.error(
             "%s/%s: the unsaved token is not spilled either, it ends with this "
             "process: %s",
             *key,
-            error,
+            why,
             extra=extra,
         )
-        refresher.hooks(SpillFailed(*key, str(error)))
+        refresher.hooks(SpillFailed(*key, why))
         return None
     _log.warning("%s/%s: unsaved token spilled to %s", *key, place, extra=extra)
     refresher.hooks(Spilled(*key, str(place)))
@@ -66,10 +68,9 @@ async def adopt_spills(
     Returns:
         Whether the record, or its lease, is another one now.
     """
-    spills = account.refresher.spills
     moved = False
-    if spills is not None and account.unsaved is None:
-        for found in await spills.find(account.key):
+    if account.unsaved is None:
+        for found in await _find(account.refresher, account.key):
             if isinstance(found, Spill):
                 moved |= await _adopt(account, store, found, flight)
             else:
@@ -79,9 +80,7 @@ async def adopt_spills(
 
 async def recover(refresher: Refresher, store: TokenStore) -> None:
     """Offer the store whatever processes of this host have left behind."""
-    if refresher.spills is None:
-        return
-    for found in await refresher.spills.find():
+    for found in await _find(refresher, None):
         if not isinstance(found, Spill):
             tell_unreadable(refresher, found)
         elif found.key.provider in refresher.registrations:
@@ -98,9 +97,12 @@ async def _adopt(
     try:
         replaced = await store.replace(key, rotation)
     except Exception as error:  # noqa: BLE001 - whatever it is, the file stays
-        why = error if isinstance(error, EverbearerError) else type(error).__name__
         _log.warning(
-            "%s/%s: %s is not adopted yet: %s", *key, found.place, why, extra=extra
+            "%s/%s: %s is not adopted yet: %s",
+            *key,
+            found.place,
+            _why(error),
+            extra=extra,
         )
         return False
     account.refresher.learn_store_clock(replaced.now)
@@ -122,13 +124,38 @@ async def drop_spill(account: AccountTokens, place: Path) -> None:
         return
     try:
         await spills.drop(place)
-    except EverbearerError as error:
+    except Exception as error:  # noqa: BLE001 - it is found again and does no harm
         _log.warning(
             "%s/%s: %s",
             *account.key,
-            error,
+            _why(error),
             extra={"provider": account.key.provider, "account": account.key.account},
         )
+
+
+async def _find(
+    refresher: Refresher, key: AccountKey | None
+) -> tuple[Spill | UnreadableSpill, ...]:
+    """What is spilled; nothing, if that cannot be found out."""
+    if refresher.spills is None:
+        return ()
+    try:
+        return await refresher.spills.find(key)
+    except Exception as error:  # noqa: BLE001 - a flight goes on without
+        provider, account = key or ("", "")
+        _log.warning(
+            "%s/%s: spills were not looked for: %s",
+            provider,
+            account,
+            _why(error),
+            extra={"provider": provider, "account": account},
+        )
+        return ()
+
+
+def _why(error: Exception) -> str:
+    """For people: only our own texts are known to hold no secret."""
+    return str(error) if isinstance(error, EverbearerError) else type(error).__name__
 
 
 def tell_unreadable(refresher: Refresher, found: UnreadableSpill) -> None:

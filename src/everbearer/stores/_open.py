@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from everbearer.errors import ConfigurationError
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _KNOWN: Final = (
-    "memory://, sqlite:///relative.db and sqlite:////absolute.db are known, "
+    "memory://, sqlite:///relative.db, sqlite:////absolute.db, "
+    "postgresql://user:password@host/database and redis://host:6379/0 are known, "
     "or pass a TokenStore"
 )
-_NOT_YET: Final = ("postgresql", "postgres", "redis", "rediss")
+# Where the stores on a server are, and the extra with their driver, which only who has
+# such a store needs.
+_ON_A_SERVER: Final = {
+    "postgresql": ("postgres", "PostgresStore"),
+    "postgres": ("postgres", "PostgresStore"),
+    "redis": ("redis", "RedisStore"),
+    "rediss": ("redis", "RedisStore"),
+}
 
 
 def open_store(
@@ -34,7 +43,9 @@ def open_store(
     Args:
         store: ``memory://``, which warns at the first rotation;
             ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, taken literally,
-            without percent-encoding; or a TokenStore, which comes back as it is.
+            without percent-encoding; ``postgresql://user:password@host/database``;
+            ``redis://user:password@host:6379/0``, or ``rediss://`` for TLS; or a
+            TokenStore, which comes back as it is.
 
         keyring: For a store that seals; see `SqliteStore` for the default.
 
@@ -62,15 +73,25 @@ def open_store(
         return MemoryStore(clock, warn_at_rotation=True)
     if scheme == "sqlite":
         return SqliteStore(_sqlite_path(rest), keyring, clock=clock)
-    if scheme.partition("+")[0] in _NOT_YET:
-        raise ConfigurationError(
-            f"{scheme}:// stores are not in this release: {_KNOWN}"
-        )
+    if scheme in _ON_A_SERVER:
+        return _on_a_server(store, scheme, keyring)
     raise ConfigurationError(
         f"no store is known for {scheme}:// URLs: {_KNOWN}"
         if scheme.isalnum()
         else f"the store is not a URL: {_KNOWN}"
     )
+
+
+def _on_a_server(url: str, scheme: str, keyring: Keyring | None) -> TokenStore:
+    name, kind = _ON_A_SERVER[scheme]
+    try:
+        module = import_module(f"everbearer.stores.{name}")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a {scheme}:// store needs its driver: pip install 'everbearer[{name}]'"
+        ) from error
+    store: TokenStore = getattr(module, kind)(url, keyring)
+    return store
 
 
 def _sqlite_path(rest: str) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "parse_pending",
     "parse_record",
     "parse_rotation",
+    "sealed_alike",
 ]
 
 _T = TypeVar("_T")
@@ -186,6 +187,15 @@ def dump_secret(record: TokenRecord, unknown: Mapping[str, Any]) -> bytes:
             "scope": token.scope,
             "extra": dict(token.extra),
         }
+    )
+
+
+def sealed_alike(before: TokenRecord, after: TokenRecord) -> bool:
+    """Whether what is sealed of *before* will do for *after*."""
+    return (
+        before.token is after.token
+        and before.alternate is after.alternate
+        and (before.version, before.parent) == (after.version, after.parent)
     )
 
 

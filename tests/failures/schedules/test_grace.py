@@ -149,9 +149,13 @@ async def test_a_replay_waits_for_the_grace_too(world):
     world.issuer.replays = True
     await world.connect()
     a = world.process("A", {"lost": True}, replay_window=600)
-    assert await a.patiently() == "access-r1"
-    assert attempts(a) == ["spend", "replay"]
-    assert world.sent_at[1] - world.sent_at[0] >= a.refresher.timing.linger
+    b = world.process("B", replay_window=600)
+    assert await a.outcome() == "TemporarilyUnavailable"
+    # As long as the failure is remembered, and nothing like X.
+    await asyncio.sleep(2)
+    assert await b.patiently() == "access-r1"
+    assert attempts(a) + attempts(b) == ["spend", "replay"]
+    assert world.sent_at[1] - world.sent_at[0] >= b.refresher.timing.linger
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,28 @@ async def test_a_spill_that_failed_is_tried_again(world, process, folder):
     assert world.sent == ["A r0"]
 
 
+async def test_whatever_happens_to_files_the_save_is_tried_again(
+    world, process, folder, caplog
+):
+    """Rules 11 and 17: no thread is to be had: the pair is saved, B finds nothing."""
+    await world.connect()
+    a, b = process("A"), process("B")
+
+    async def no_thread(work, /, *arguments):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    for each in (a, b):
+        each.refresher.spills = Spills((folder,), KEYRING, no_thread)
+    a.store.trouble("replace", error=FULL, times=5)
+    assert await a.outcome() == "access-r1"
+    await opens(b)
+    await world.until(lambda: a.told(SavedLate))
+    assert a.told(SpillFailed)
+    assert "spills were not looked for" in caplog.text
+    assert await b.patiently() == "access-r1"
+    assert world.sent == ["A r0"]
+
+
 # ---- files that do not open
 
 
@@ -366,6 +388,7 @@ async def test_a_settled_spill_that_stays_is_not_found_again(
     assert await b.account.replacement_for("access-r1") == "access-r2"
     await opens(b)
     assert len(b.told(SpillAdopted)) == 1
+    assert not b.told(RefreshConflict)
     assert "cannot be removed" in caplog.text
 
 

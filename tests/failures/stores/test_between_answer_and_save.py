@@ -8,10 +8,10 @@ import pytest
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
-ACCOUNTS = 50
+ACCOUNTS = 70
 REFRESHES = 200
 # Between the provider's rotation and its answer: time enough to break the store.
-HELD = 0.6
+HELD = 1.0
 
 
 async def strike_all(sandbox, fault, worker):

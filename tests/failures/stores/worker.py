@@ -32,8 +32,8 @@ from everbearer.events import SavedLate, SaveFailed, Spilled
 from everbearer.providers import BILLIT
 from everbearer.stores import _sqlite_schema
 
-# Short, and still D + G > X.
-TIMING = Timing(lease=2.0, deadline=3.0, linger=3.0, grace=0.5, connect=2, back_off=0.1)
+# A short lease, because some of us are killed; all else has time on a busy machine.
+TIMING = Timing(lease=2.0, deadline=20.0, linger=20.0, grace=1.0, connect=10.0)
 # One page of SQLite's log does not fit below, a spill does.
 SMALL = 4096
 

@@ -1,4 +1,4 @@
-"""A sandbox, and Clients that talk to it."""
+"""A sandbox, and Clients that talk to it: for tests of whole flows."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def registration(sandbox: Sandbox, provider: Provider) -> Registration:
 
 
 @pytest.fixture
+def timing() -> Timing:
+    """Deadlines that a test can wait for."""
+    return TIMING
+
+
+@pytest.fixture
 def store() -> TokenStore:
     """A store of this test."""
     return MemoryStore()
@@ -62,11 +68,14 @@ def events() -> list[Event]:
 
 @pytest_asyncio.fixture
 async def client(
-    registration: Registration, store: TokenStore, events: list[Event]
+    registration: Registration,
+    store: TokenStore,
+    timing: Timing,
+    events: list[Event],
 ) -> AsyncIterator[Client]:
     """A Client on that store."""
     async with Client(
-        registration, store=store, timing=TIMING, hooks=[events.append]
+        registration, store=store, timing=timing, hooks=[events.append]
     ) as client:
         yield client
 

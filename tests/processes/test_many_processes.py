@@ -1,9 +1,10 @@
-"""Four processes share accounts whose tokens live one second and are single-use."""
+"""Eight processes share accounts whose tokens live one second and are single-use."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,9 +20,10 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 CALLER = Path(__file__).with_name("caller.py")
 ACCOUNTS = ["company-1", "company-2", "company-3", "company-4", "company-5"]
-PROCESSES = 4
+PROCESSES = 8
 TASKS = 25
-SECONDS = 30.0
+# The gate is shorter the second time, on the oldest Python.
+SECONDS = float(os.environ.get("EVERBEARER_TEST_SECONDS", "30"))
 LIFETIME = 1.0
 
 
@@ -48,7 +50,7 @@ async def run_callers(
             "accounts": ACCOUNTS,
             "tasks": TASKS,
             "seconds": seconds,
-            "pause": 0.05,
+            "pause": 0.4,
             "described": described,
         }
     )
@@ -79,13 +81,12 @@ async def run_callers(
         pytest.param(0.3, id="token-endpoint-takes-300-ms"),
     ],
 )
-async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
+async def test_two_hundred_callers_in_eight_processes(store_url, delay) -> None:
     """No reuse, no lost grant, no failed call, and no refresh beyond what is due."""
-    store = f"sqlite:///{tmp_path / 'tokens.db'}"
     async with Sandbox(access_lifetime=LIFETIME, token_delay=delay) as sandbox:
-        await connect_all(sandbox, store)
+        await connect_all(sandbox, store_url)
         began = sandbox.clock()
-        seen = await run_callers(sandbox, store, SECONDS)
+        seen = await run_callers(sandbox, store_url, SECONDS)
         took = sandbox.clock() - began
         assert set(seen) == {"ok"}
         ledger = sandbox.ledger
@@ -94,7 +95,7 @@ async def test_a_hundred_callers_in_four_processes(tmp_path, delay) -> None:
         most = took / (LIFETIME - LIFETIME / 2) + 1
         refreshes = [ledger.company(account).refreshes for account in ACCOUNTS]
         assert max(refreshes) <= most
-        assert min(refreshes) >= 10
+        assert min(refreshes) >= SECONDS / 3
         concurrency = {ledger.max_concurrency_of(account) for account in ACCOUNTS}
         assert concurrency == {1}
 

@@ -1,0 +1,157 @@
+"""Connections to PostgreSQL: a pool for each event loop, and one that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from everbearer.errors import ConfigurationError, StoreError
+from everbearer.stores._files import NO_ACCOUNT
+from everbearer.tokens import AccountKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SECONDS", "Connections", "explained"]
+
+_log = logging.getLogger("everbearer.stores")
+
+SECONDS: Final = 5.0
+"""For a connection, and for a statement: half a lease, or it comes too late."""
+
+_RECONNECT: Final = (0.5, 1.5)
+
+
+def explained(error: Exception) -> StoreError | ConfigurationError:
+    """*error* as one that says what to do, and neither host nor password."""
+    name = type(error).__name__
+    if isinstance(error, ValueError):
+        return ConfigurationError(
+            f"the URL of the PostgreSQL store is not one that libpq knows ({name})"
+        )
+    if isinstance(error, TimeoutError):
+        return StoreError(
+            f"the PostgreSQL token store did not answer within {SECONDS:.0f} s: look "
+            "at its load, its locks and the number of its connections"
+        )
+    if isinstance(error, asyncpg.PostgresError):
+        state = getattr(error, "sqlstate", None)
+        return StoreError(
+            f"the PostgreSQL token store refused ({name}, SQLSTATE {state}): check the "
+            "role's rights, the tables and the server's log"
+        )
+    return StoreError(
+        f"the PostgreSQL token store cannot be reached ({name}): check that the server "
+        "runs, its address and the number of its connections"
+    )
+
+
+class Connections:
+    """The connections of one store in one event loop.
+
+    Args:
+        url: Of the database.
+
+        size: Most connections of the pool; the one that listens is beside it.
+
+        options: For `asyncpg.connect`.
+
+        channel: Where changes are told.
+
+        heard: Called with the account of each.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        size: int,
+        options: dict[str, Any],
+        channel: str,
+        heard: Callable[[AccountKey], None],
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._channel = channel
+        self._heard = heard
+        self.pool: Any = asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=size,
+            command_timeout=SECONDS,
+            timeout=SECONDS,
+            **options,
+        )
+        self._starting = asyncio.Lock()
+        self._listener: asyncio.Task[None] | None = None
+        self.listening = False
+
+    async def start(self) -> None:
+        """Begin to listen; connections are made when one is needed.  Twice is fine."""
+        async with self._starting:
+            if self._listener is None:
+                await self.pool
+                self._listener = asyncio.create_task(
+                    self._listen(), name="everbearer-listen"
+                )
+
+    @property
+    def started(self) -> bool:
+        """Whether it has been."""
+        return self._listener is not None
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait({self._listener})
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self.pool.close()
+        except TimeoutError:
+            self.pool.terminate()
+
+    def abandon(self) -> None:
+        """Let go of them from another event loop."""
+        self.pool.terminate()
+
+    async def _listen(self) -> None:
+        """Hear of changes for as long as the store is open.
+
+        Nothing depends on it: whoever waits looks now and then as well.
+        """
+        while True:
+            with contextlib.suppress(
+                asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
+            ):
+                await self._listen_once()
+            self.listening = False
+            _log.info(
+                "not listening for changes in the PostgreSQL store; trying again",
+                extra=NO_ACCOUNT,
+            )
+            await asyncio.sleep(random.uniform(*_RECONNECT))  # noqa: S311 - no secret
+
+    async def _listen_once(self) -> None:
+        connection = await asyncpg.connect(
+            self._url, timeout=SECONDS, command_timeout=SECONDS, **self._options
+        )
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(self._channel, self._on_change)
+            self.listening = True
+            await lost.wait()
+        finally:
+            connection.terminate()
+
+    def _on_change(
+        self, _connection: object, _pid: int, _channel: str, told: str
+    ) -> None:
+        with contextlib.suppress(ValueError, TypeError):
+            self._heard(AccountKey(*json.loads(told)))

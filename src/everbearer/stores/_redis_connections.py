@@ -1,0 +1,149 @@
+"""Connections to Redis: a client for each event loop, and one that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from everbearer.errors import ConfigurationError, StoreError
+from everbearer.stores._files import NO_ACCOUNT
+from everbearer.tokens import AccountKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SCRIPTS", "SECONDS", "Connections", "explained"]
+
+_log = logging.getLogger("everbearer.stores")
+
+SECONDS: Final = 5.0
+"""For a connection, and for a command: half a lease, or it comes too late."""
+
+_RECONNECT: Final = (0.5, 1.5)
+_QUIET: Final = 60.0
+
+_LUA: Final = files("everbearer.stores") / "lua"
+SCRIPTS: Final = {
+    name: (_LUA / f"{name}.lua").read_text("utf-8")
+    for name in ("load", "swap", "delete", "due", "save_pending", "use_pending")
+}
+
+
+def explained(error: Exception) -> StoreError | ConfigurationError:
+    """*error* as one that says what to do, and neither host nor password."""
+    name = type(error).__name__
+    if isinstance(error, ValueError):
+        return ConfigurationError(
+            f"the URL of the Redis store is not one that redis-py knows ({name})"
+        )
+    if isinstance(error, (RedisTimeoutError, TimeoutError)):
+        return StoreError(
+            f"the Redis token store did not answer within {SECONDS:.0f} s: look at "
+            "its load and its slow log"
+        )
+    if isinstance(error, (AuthenticationError, ResponseError)):
+        return StoreError(
+            f"the Redis token store refused ({name}): check user, password and "
+            "rights, and whether it is a replica or out of memory"
+        )
+    return StoreError(
+        f"the Redis token store cannot be reached ({name}): check that the server "
+        "runs, its address and its TLS settings"
+    )
+
+
+class Connections:
+    """The connections of one store in one event loop.
+
+    Args:
+        url: Of the server.
+
+        size: Most connections at a time; the one that listens is beside them.
+
+        channel: Where changes are told.
+
+        heard: Called with the account of each.
+
+    Raises:
+        ValueError: redis-py does not know such a URL.
+    """
+
+    def __init__(
+        self, url: str, size: int, channel: str, heard: Callable[[AccountKey], None]
+    ) -> None:
+        # Never again by itself: what it would send twice may have been done.
+        self.client: Any = Redis.from_url(
+            url,
+            max_connections=size + 1,
+            socket_timeout=SECONDS,
+            socket_connect_timeout=SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+        )
+        # As many at once as there are connections: redis-py would raise.
+        self.free = asyncio.Semaphore(size)
+        self.scripts = {
+            name: self.client.register_script(text) for name, text in SCRIPTS.items()
+        }
+        self._channel = channel
+        self._heard = heard
+        self._listener: asyncio.Task[None] | None = None
+        self.listening = False
+
+    def start(self) -> None:
+        """Begin to listen.  Twice is fine."""
+        if self._listener is None:
+            self._listener = asyncio.create_task(
+                self._listen(), name="everbearer-listen"
+            )
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait({self._listener})
+        with contextlib.suppress(RedisError, OSError):
+            await self.client.aclose()
+
+    async def _listen(self) -> None:
+        """Hear of changes for as long as the store is open.
+
+        Nothing depends on it: whoever waits looks now and then as well.
+        """
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                await self._listen_once()
+            self.listening = False
+            _log.info(
+                "not listening for changes in the Redis store; trying again",
+                extra=NO_ACCOUNT,
+            )
+            await asyncio.sleep(random.uniform(*_RECONNECT))  # noqa: S311 - no secret
+
+    async def _listen_once(self) -> None:
+        async with self.client.pubsub(ignore_subscribe_messages=True) as hearing:
+            await hearing.subscribe(self._channel)
+            self.listening = True
+            while True:
+                message = await hearing.get_message(timeout=_QUIET)
+                if message is not None:
+                    self._on_change(message["data"])
+
+    def _on_change(self, told: bytes) -> None:
+        with contextlib.suppress(ValueError, TypeError):
+            self._heard(AccountKey(*json.loads(told)))

