@@ -126,6 +126,8 @@ class Model:
         process = self.processes[number]
         if process.dead:
             self.processes[number] = process = self._restarted(process)
+            if self.is_down:
+                self._apply_down()
         caller = self.world.spawn(self._caller(process))
         process.callers.add(caller)
         caller.add_done_callback(process.callers.discard)
@@ -178,6 +180,8 @@ class Model:
     async def trouble(self, number, kind):
         """That befalls its way to the store, until it recovers."""
         self.processes[number].troubled(kind)
+        if self.is_down:
+            self._apply_down()
 
     async def stop(self, number):
         """As SIGSTOP, until it recovers."""
