@@ -7,6 +7,15 @@ from everbearer.stores._protocol import (
     TakenAuthorization,
     TokenStore,
 )
+from everbearer.stores._resealing import (
+    Resealed,
+    Resealing,
+    Sealed,
+    SealedRecords,
+    reseal,
+    sealed_in,
+)
+from everbearer.stores._restored import RESTORED, Doubt, Pace, doubt
 from everbearer.stores._sharing import hold, let_go
 from everbearer.stores._transitions import (
     Acquired,
@@ -25,22 +34,32 @@ from everbearer.stores.sqlite import SqliteStore
 
 __all__ = [
     "BEGINNING",
+    "RESTORED",
     "Acquired",
     "Asked",
+    "Doubt",
     "Due",
     "Keyring",
     "MemoryStore",
     "NewGrant",
+    "Pace",
     "Refusal",
     "Released",
     "Replaced",
     "Replacement",
+    "Resealed",
+    "Resealing",
     "Rotation",
+    "Sealed",
+    "SealedRecords",
     "Settlement",
     "SqliteStore",
     "TakenAuthorization",
     "TokenStore",
+    "doubt",
     "hold",
     "let_go",
     "open_store",
+    "reseal",
+    "sealed_in",
 ]

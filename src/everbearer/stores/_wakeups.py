@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from everbearer.tokens import AccountKey, TokenRecord
 
-__all__ = ["Mark", "Wakeups", "mark_of"]
+__all__ = ["Mark", "Wakeups", "mark_of", "nap"]
 
 
 class Mark(NamedTuple):
@@ -77,3 +78,12 @@ class Wakeups:
             # A loop that was closed meanwhile has nobody left to wake.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
+
+
+async def nap(woken: asyncio.Event, look: tuple[float, float]) -> None:
+    """Wait for *woken*, or for *look* seconds: from the one to the other number."""
+    try:
+        async with asyncio.timeout(random.uniform(*look)):  # noqa: S311 - no secret
+            await woken.wait()
+    except TimeoutError:
+        return

@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
@@ -21,12 +20,13 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._postgres_connections import SECONDS, Connections, explained
+from everbearer.stores._postgres_sealed import PostgresSealed
 from everbearer.stores._postgres_sql import Names, statements_for
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
-from everbearer.stores._wakeups import Mark, Wakeups, mark_of
+from everbearer.stores._wakeups import Mark, Wakeups, mark_of, nap
 from everbearer.stores.keyring import Keyring
 from everbearer.tokens import AccountKey
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from everbearer.stores._postgres_sql import Statement
+    from everbearer.stores._resealing import SealedRecords
     from everbearer.tokens import PendingAuthorization, TokenRecord
 
 __all__ = ["PostgresStore"]
@@ -236,7 +237,7 @@ class PostgresStore(SwappingStore):
             try:
                 async with asyncio.timeout(within):
                     while await self._mark(key) == before:
-                        await _nap(woken, _LOOK_TOO if connections.listening else _LOOK)
+                        await nap(woken, _LOOK_TOO if connections.listening else _LOOK)
                         woken.clear()
             except TimeoutError:
                 return
@@ -244,6 +245,11 @@ class PostgresStore(SwappingStore):
     async def _mark(self, key: AccountKey) -> Mark | None:
         row = await self._row("mark", key._asdict())
         return Mark(*row) if row else None
+
+    async def sealed(self) -> SealedRecords:
+        """What is sealed, for `reseal`."""
+        await self._connections()
+        return PostgresSealed(self._keyring, self._rows)
 
     # ---- pending authorizations
 
@@ -375,11 +381,3 @@ class PostgresStore(SwappingStore):
     async def _do(self, connection: Any, name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
         statement = self._sql[name]
         return await connection.fetch(statement.text, *statement.arguments(values))
-
-
-async def _nap(woken: asyncio.Event, look: tuple[float, float]) -> None:
-    try:
-        async with asyncio.timeout(random.uniform(*look)):  # noqa: S311 - no secret
-            await woken.wait()
-    except TimeoutError:
-        return

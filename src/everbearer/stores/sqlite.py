@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -34,13 +33,15 @@ from everbearer.stores._sqlite_schema import (
     prepare,
     transaction,
 )
-from everbearer.stores._wakeups import Mark, Wakeups, mark_of
+from everbearer.stores._sqlite_sealed import SqliteSealed
+from everbearer.stores._wakeups import Mark, Wakeups, mark_of, nap
 from everbearer.stores.keyring import KEYS_VARIABLE, Keyring
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from everbearer.stores._resealing import SealedRecords
     from everbearer.tokens import PendingAuthorization, TokenRecord
 
 __all__ = ["SqliteStore"]
@@ -265,7 +266,7 @@ class SqliteStore:
             try:
                 async with asyncio.timeout(within):
                     while await self._mark(key) == before:
-                        await _nap(woken)
+                        await nap(woken, _LOOK)
                         woken.clear()
             except TimeoutError:
                 return
@@ -306,6 +307,11 @@ class SqliteStore:
             return TakenAuthorization(pending, used=False, now=now)
 
         return await self._on(self._writer, take)
+
+    async def sealed(self) -> SealedRecords:
+        """What is sealed, for `reseal`."""
+        keyring = await self._keyring()
+        return SqliteSealed(keyring, lambda work: self._on(self._writer, work))
 
     # ---- one change of one record
 
@@ -390,11 +396,3 @@ class SqliteStore:
         # A new key beside records that were sealed with a lost one helps nobody.
         beside = self._path.with_name(f"{self._path.name}.key")
         return Keyring.from_file(beside, create=not sealed)
-
-
-async def _nap(woken: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(random.uniform(*_LOOK)):  # noqa: S311 - no secret
-            await woken.wait()
-    except TimeoutError:
-        return
