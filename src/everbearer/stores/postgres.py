@@ -134,6 +134,7 @@ class PostgresStore(SwappingStore):
             return
         self._opened = True
         try:
+            await self._keyring.load()
             await self._on(self._prepare)
         except BaseException:  # Whatever it is: nothing half open is left behind.
             await self.aclose()

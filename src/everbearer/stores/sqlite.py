@@ -118,6 +118,8 @@ class SqliteStore:
         if self._opened is not None:
             self._opened = None
             self._abandon()
+        if self._given is not None:
+            await self._given.load()
         try:
             keyring = await self._on(self._writer, self._prepare)
         except BaseException:
