@@ -2,6 +2,7 @@
 #
 #   make demo PYTHON=python3.12       another Python
 #   make test AIOHTTP=3.12.15         another aiohttp than the pinned one
+#   make test PINS=requirements/oldest.txt     the oldest of all that it needs
 #   make test WHEEL=dist/x.whl        a built wheel instead of the working tree
 #   make test ARGS="-k lease -x"      arguments for pytest
 #
@@ -9,6 +10,7 @@
 
 VENV ?= .venv
 AIOHTTP ?=
+PINS ?=
 WHEEL ?=
 ARGS ?=
 
@@ -25,19 +27,23 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 READY = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test mutants lint format types imports docs bench requirements clean
+.PHONY: help demo test mutants fuzz lint format types imports docs bench
+.PHONY: chaos chaos-short audit requirements clean
 
 help:
-	@echo "make demo | test | mutants | lint | format | types | imports | docs | bench"
-	@echo "     requirements | clean"
+	@echo "make demo | test | mutants | fuzz | lint | format | types | imports"
+	@echo "     docs | chaos | chaos-short | bench | audit | requirements | clean"
 
 # Installing the package last and without dependencies keeps the pinned ones.
-$(READY): requirements/dev.txt pyproject.toml $(WHEEL)
+$(READY): requirements/dev.txt pyproject.toml $(PINS) $(WHEEL)
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install -r requirements/dev.txt
 ifneq ($(AIOHTTP),)
 	$(PIP) install "aiohttp==$(AIOHTTP)"
+endif
+ifneq ($(PINS),)
+	$(PIP) install -r "$(PINS)"
 endif
 ifneq ($(WHEEL),)
 	$(PIP) install --no-deps "$(WHEEL)"
@@ -74,18 +80,46 @@ imports: $(READY)
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+# Ten minutes of it; a seed that found something: make chaos ARGS="--seed 7"
+chaos: $(READY)
+	$(BIN)/python -m tests.failures.chaos --seconds 600 $(ARGS)
+
+chaos-short: $(READY)
+	$(BIN)/python -m tests.failures.chaos --seconds 60 $(ARGS)
+
 bench: $(READY)
 	$(BIN)/python benchmarks $(ARGS)
 
-# Every dependency, for every Python >= 3.11; the file names no index address.
+fuzz: $(READY)
+	$(BIN)/python fuzz $(ARGS)
+
+# Known vulnerabilities of the pinned versions.  It asks a service beside the package
+# index, so it is no part of the gate: there may be no way to it.
+audit:
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip --disable-pip-version-check -qq install pip-audit
+	@$(VENV)-audit/bin/pip-audit --version
+	@$(VENV)-audit/bin/pip-audit --progress-spinner off --strict --no-deps \
+		--disable-pip --requirement requirements/dev.txt || { \
+		echo "make audit: vulnerable are the versions listed above, if any are;" \
+		"else the service did not answer, and NOTHING was checked." >&2; exit 1; }
+
+# Every dependency, for every Python >= 3.11, and the oldest of what the package itself
+# needs, for the oldest Python; the files name no index address.
 requirements:
 	$(PYTHON) -m venv --clear $(VENV)-uv
 	$(VENV)-uv/bin/python -m pip --disable-pip-version-check -qq install uv
-	sed -n '/^#/p' requirements/dev.txt > $(VENV)-uv/dev.txt
+	for file in dev oldest; do \
+		sed -n '/^#/p' requirements/$$file.txt > $(VENV)-uv/$$file.txt; done
 	$(VENV)-uv/bin/uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --quiet \
 		--all-extras --group dev pyproject.toml >> $(VENV)-uv/dev.txt
-	mv $(VENV)-uv/dev.txt requirements/dev.txt
+	$(VENV)-uv/bin/uv pip compile --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --quiet \
+		--resolution lowest-direct --extra cli --extra postgres --extra redis \
+		pyproject.toml \
+		>> $(VENV)-uv/oldest.txt
+	mv $(VENV)-uv/dev.txt $(VENV)-uv/oldest.txt requirements
 	rm -rf $(VENV)-uv
 
 clean:

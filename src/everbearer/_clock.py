@@ -12,12 +12,13 @@ import time
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Clock", "SystemClock", "instant", "seconds"]
+__all__ = ["COUNTS_SUSPENDS", "Clock", "SystemClock", "instant", "seconds"]
 
 # CLOCK_MONOTONIC stands still while a laptop or a virtual machine sleeps, a lease
 # does not.  Where there is no boot clock (macOS, BSD) monotonic has to do.
+COUNTS_SUSPENDS: Final = hasattr(time, "CLOCK_BOOTTIME")
 _ELAPSED: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

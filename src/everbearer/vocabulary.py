@@ -36,8 +36,14 @@ CODE_CHALLENGE: Final = "code_challenge"
 CODE_CHALLENGE_METHOD: Final = "code_challenge_method"
 CODE_VERIFIER: Final = "code_verifier"
 
-# RFC 7009 section 2.1, RFC 9207 section 2
+# RFC 7009 section 2.1
 TOKEN: Final = "token"
 
-# RFC 9110 section 10.2.3
+# RFC 9207 section 2
+ISS: Final = "iss"
+
+# RFC 9110 sections 6.6.1, 8.3 and 10.2.3, RFC 9111 section 5.1
+DATE: Final = "Date"
+CONTENT_TYPE: Final = "Content-Type"
 RETRY_AFTER: Final = "Retry-After"
+AGE: Final = "Age"

@@ -116,7 +116,7 @@ async def test_a_standard_grant(server, register, pkce):
         "redirect_uri": "https://app.example/cb?t=1",
     }
     # RFC 6749 section 2.3.1: form-urlencoded, then joined by a colon.
-    assert authorization == f"Basic {base64.b64encode(b'my+id:s%3Acret').decode()}"
+    assert authorization == f"Basic {base64.b64encode(b'my%20id:s%3Acret').decode()}"
     assert (verifier is None) is (pkce is None)
     assert (status.standing, status.scope) == ("connected", "orders offline")
     assert status.reason == "no_refresh_token"

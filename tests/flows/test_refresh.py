@@ -14,20 +14,13 @@ from everbearer import (
     Client,
     ConfigurationError,
     Registration,
-    StoreError,
     TemporarilyUnavailable,
     Timing,
 )
-from everbearer.events import (
-    RefreshStarted,
-    RefreshSucceeded,
-    SavedLate,
-    SaveFailed,
-    StandingChanged,
-)
+from everbearer.events import RefreshSucceeded, StandingChanged
 from everbearer.providers import BILLIT
 from everbearer.sandbox import faults
-from everbearer.stores import Asked, MemoryStore
+from everbearer.stores import MemoryStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -165,54 +158,6 @@ async def test_closing_waits_for_the_flight(
     assert sandbox.ledger.reuse == 0
 
 
-class CountingStore(MemoryStore):
-    """A store that counts the leases it grants."""
-
-    granted = 0
-
-    async def acquire(self, key, asked):
-        acquired = await super().acquire(key, asked)
-        self.granted += acquired.granted
-        return acquired
-
-
-async def test_an_answer_after_three_lease_terms_is_not_lost(
-    sandbox, registration, connect
-) -> None:
-    """The lease is renewed while the request is out, and nobody takes it over."""
-    store = CountingStore()
-    sandbox.settings.token_delay = 0.5
-    timing = Timing(lease=0.15, deadline=2, linger=2, grace=0.3, back_off=0.1)
-    async with (
-        Client(registration, store=store, timing=timing) as one,
-        Client(registration, store=store, timing=timing) as two,
-    ):
-        await connect(to=one, expired=True)
-        assert await asyncio.gather(whoami(one), whoami(two)) == ["acme", "acme"]
-    assert sandbox.ledger.refreshes == 1
-    assert sandbox.ledger.reuse == 0
-    assert store.granted == 1
-
-
-async def test_an_answer_after_the_deadline_is_saved(
-    sandbox, client, connect, events
-) -> None:
-    """Rule 11: waiters are freed at D, and what comes until X is kept."""
-    await connect(expired=True)
-    sandbox.script.add(faults.slow(1.5, rotates="before"))
-    timing_total = TIMING.connect + TIMING.linger
-    assert timing_total > 1.5 > TIMING.deadline
-    with pytest.raises(TemporarilyUnavailable) as caught:
-        await whoami(client)
-    assert caught.value.retry_after > 0
-    while not any(isinstance(event, SavedLate) for event in events):
-        await asyncio.sleep(0.05)
-    assert await whoami(client) == "acme"
-    assert sandbox.ledger.refreshes == 1
-    assert sandbox.ledger.reuse == 0
-    assert sandbox.ledger.lost_grants == 0
-
-
 async def test_two_clients_on_one_store_behave_as_one(
     sandbox, registration, store, connect, client
 ) -> None:
@@ -223,59 +168,6 @@ async def test_two_clients_on_one_store_behave_as_one(
         assert set(await asyncio.gather(*calls)) == {"acme"}
     assert sandbox.ledger.refreshes == 1
     assert sandbox.ledger.reuse == 0
-
-
-async def test_a_lost_answer_is_presented_once_more_at_the_end(
-    sandbox, client, connect, events
-) -> None:
-    """Rule 4c: nothing is left to lose; then the user is told when and by whom."""
-    await connect(expired=True)
-    sandbox.script.add(faults.rotate_and_drop())
-    with pytest.raises(TemporarilyUnavailable):
-        await whoami(client)
-    for _ in range(50):
-        try:
-            await whoami(client)
-        except TemporarilyUnavailable as wait:
-            await asyncio.sleep(wait.retry_after)
-        except AuthorizationRequired as required:
-            error = required
-            break
-    assert error.reason == "rotation_lost"
-    assert client._refresher.holder in str(error)
-    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
-    assert started == ["spend", "last_resort"]
-    assert sandbox.ledger.reuse == 0
-    assert sandbox.ledger.last_resort == 1
-
-
-async def test_a_lost_answer_costs_nothing_inside_a_replay_window(
-    sandbox, store, connect, client, provider, events
-) -> None:
-    """Rule 18: where the provider declares a window, the lost answer is fetched."""
-    from attrs import evolve
-
-    sandbox.settings.replay_window = 60.0
-    windowed = Registration(
-        evolve(provider, replay_window=60.0),
-        sandbox.settings.client_id,
-        sandbox.settings.client_secret,
-    )
-    await connect(expired=True)
-    sandbox.script.add(faults.rotate_and_drop())
-    async with Client(
-        windowed, store=store, timing=TIMING, hooks=[events.append]
-    ) as patient:
-        for _ in range(50):
-            try:
-                assert await whoami(patient) == "acme"
-                break
-            except TemporarilyUnavailable as wait:
-                await asyncio.sleep(wait.retry_after)
-    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
-    assert started == ["spend", "replay"]
-    assert sandbox.ledger.reuse == 0
-    assert sandbox.ledger.lost_grants == 0
 
 
 @pytest.mark.parametrize(
@@ -363,82 +255,6 @@ async def test_unknown_accounts_were_never_connected(sandbox, client) -> None:
     assert caught.value.reason == "never_connected"
 
 
-async def test_disconnect_wins_over_a_flight(sandbox, client, connect) -> None:
-    """A refresh in flight does not bring a disconnected account back."""
-    await connect(expired=True)
-    sandbox.settings.token_delay = 0.2
-    caller = asyncio.create_task(whoami(client))
-    while not sandbox.ledger.max_concurrency:
-        await asyncio.sleep(0.01)
-    await client.disconnect("billit", "acme")
-    with pytest.raises(AuthorizationRequired) as caught:
-        await caller
-    assert caught.value.reason == "never_connected"
-
-
-async def test_adoption_wins_over_a_flight(sandbox, client, connect, store) -> None:
-    """Rules 12 and 13: a late rotation of the old grant does not overwrite the new."""
-    await connect(expired=True)
-    sandbox.settings.token_delay = 0.2
-    caller = asyncio.create_task(whoami(client))
-    while not sandbox.ledger.max_concurrency:
-        await asyncio.sleep(0.01)
-    adopted = await connect()
-    assert await caller == "acme"
-    record = await store.load(("billit", "acme"))
-    assert record.token.refresh_token == adopted.refresh_token
-
-
-class FlakyStore(MemoryStore):
-    """A store whose `replace` fails while *down*."""
-
-    down = False
-
-    async def replace(self, key, rotation):
-        if self.down:
-            raise StoreError("the disk is full")
-        return await super().replace(key, rotation)
-
-
-async def test_a_store_that_fails_at_the_save_loses_nothing(
-    sandbox, registration, connect, client, events
-) -> None:
-    """The token is served from memory, loudly, and stored when the store is back."""
-    store = FlakyStore()
-    async with Client(
-        registration, store=store, timing=TIMING, hooks=[events.append]
-    ) as unlucky:
-        await connect(to=unlucky, expired=True)
-        store.down = True
-        assert await whoami(unlucky) == "acme"
-        assert any(isinstance(event, SaveFailed) for event in events)
-        store.down = False
-        while not any(isinstance(event, SavedLate) for event in events):
-            await asyncio.sleep(0.01)
-    async with Client(registration, store=store, timing=TIMING) as later:
-        assert await whoami(later) == "acme"
-    assert sandbox.ledger.refreshes == 1
-    assert sandbox.ledger.reuse == 0
-
-
-class UnwritableStore(MemoryStore):
-    """A store that can be read and not written."""
-
-    async def acquire(self, key, asked):
-        raise StoreError("read-only")
-
-
-async def test_a_store_that_cannot_be_written_spends_nothing(
-    sandbox, registration, connect, client
-) -> None:
-    """The lease is the proof that the store is writable before anything is spent."""
-    async with Client(registration, store=UnwritableStore(), timing=TIMING) as unlucky:
-        await connect(to=unlucky, expired=True)
-        with pytest.raises(StoreError, match="read-only"):
-            await whoami(unlucky)
-    assert not sandbox.ledger.token_requests
-
-
 async def test_a_stale_token_is_used_while_one_flight_replaces_it(
     sandbox, registration, connect, shifted_clock
 ) -> None:
@@ -450,7 +266,11 @@ async def test_a_stale_token_is_used_while_one_flight_replaces_it(
             refreshed.set()
 
     async with Client(
-        registration, store=MemoryStore(), timing=TIMING, hooks=[hook], _clock=clock
+        registration,
+        store=MemoryStore(clock),
+        timing=TIMING,
+        hooks=[hook],
+        _clock=clock,
     ) as early:
         await connect(to=early)
         clock.ahead = 3600.0 - BILLIT.leeway + 1.0
@@ -483,63 +303,3 @@ async def test_refresh_on_demand_happens_once(sandbox, client, connect) -> None:
     assert sandbox.ledger.refreshes == 1
     await session.refresh()
     assert sandbox.ledger.refreshes == 2
-
-
-class HesitantStore(MemoryStore):
-    """A store whose `replace` takes its time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
-
-    async def replace(self, key, rotation):
-        self.asked.set()
-        await self.go_on.wait()
-        return await super().replace(key, rotation)
-
-
-async def test_nobody_uses_a_rotated_token_before_it_is_stored(
-    sandbox, registration, connect
-) -> None:
-    """A crash between use and save would lose it; so the save comes first."""
-    store = HesitantStore()
-    async with Client(registration, store=store, timing=TIMING) as careful:
-        await connect(to=careful, expired=True)
-        calls = [asyncio.create_task(whoami(careful)) for _ in range(10)]
-        await store.asked.wait()
-        calls.append(asyncio.create_task(whoami(careful)))  # It did not wait so far.
-        await asyncio.sleep(0.1)
-        assert not any(call.done() for call in calls)
-        assert sandbox.ledger.calls == 0
-        store.go_on.set()
-        assert set(await asyncio.gather(*calls)) == {"acme"}
-
-
-async def test_a_holder_that_dies_before_sending_costs_a_lease_term(
-    sandbox, registration, connect, store, client
-) -> None:
-    """Its lease runs out, nothing was sent, and the next in line refreshes."""
-    await connect(expired=True)
-    dead = Asked("a-dead-flight", "a-dead-process", TIMING.lease)
-    assert (await store.acquire(client.session("billit", "acme").key, dead)).granted
-    assert await whoami(client) == "acme"
-    assert sandbox.ledger.refreshes == 1
-    assert sandbox.ledger.last_resort == 0
-
-
-async def test_a_holder_that_dies_after_sending_is_waited_for(
-    sandbox, registration, connect, store, client, events
-) -> None:
-    """Its request may still arrive: the token is presented again after the grace."""
-    await connect(expired=True)
-    key = client.session("billit", "acme").key
-    dead = Asked("a-dead-flight", "a-dead-process", TIMING.lease)
-    assert (await store.acquire(key, dead)).granted
-    record = await store.load(key)
-    await store.renew(key, dead, spending=record.refresh_fingerprint)
-    sent_at = sandbox.clock()
-    assert await whoami(client) == "acme"
-    assert sandbox.clock() - sent_at >= TIMING.linger
-    started = [e.attempt for e in events if isinstance(e, RefreshStarted)]
-    assert started == ["last_resort"]
-    assert sandbox.ledger.refreshes == 1

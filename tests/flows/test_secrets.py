@@ -12,7 +12,7 @@ import json
 import logging
 import pickle
 import secrets
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import aiohttp
 import pytest
@@ -164,7 +164,8 @@ def error(status: int, code: str, description: str = "") -> faults.Fault:
 
 def spelt(secret: str) -> dict[str, str]:
     """How an answer may repeat it."""
-    pair = base64.b64encode(f"sandbox-client:{quote_plus(secret)}".encode()).decode()
+    quoted = quote(secret, safe="")
+    pair = base64.b64encode(f"sandbox-client:{quoted}".encode()).decode()
     return {
         "plain": secret,
         "form": quote_plus(secret),

@@ -21,7 +21,7 @@ __all__ = ["CallbackValues", "read_callback"]
 # Web servers take 8 to 64 KiB for a request line; nothing longer was a callback, and
 # splitting a megabyte of separators would hold the event loop up.
 _LONGEST: Final = 64 * 1024
-_FIXED: Final = frozenset({v.STATE, v.ERROR, v.ERROR_DESCRIPTION})
+_FIXED: Final = frozenset({v.STATE, v.ERROR, v.ERROR_DESCRIPTION, v.ISS})
 
 
 @frozen
@@ -33,6 +33,8 @@ class CallbackValues:
 
         state: As it came back.
 
+        issuer: Who says that it sends the user back (RFC 9207 section 2).
+
         error, error_description: Why the provider sends the user back without a code.
 
         extra: What else the providers' descriptions keep.
@@ -42,6 +44,7 @@ class CallbackValues:
     state: str | None = field(repr=False)
     error: str | None
     error_description: str
+    issuer: str | None = None
     extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
 
 
@@ -95,8 +98,10 @@ def read_callback(
     return CallbackValues(
         codes,
         state,
-        excerpt(error, secrets) if error else None,
+        # What has nothing to print in it is an error all the same.
+        (excerpt(error, secrets) or "refused") if error else None,
         excerpt(found.get(v.ERROR_DESCRIPTION, ""), secrets),
+        found.get(v.ISS),
         {name: found[name] for name in extra_names if name in found},
     )
 

@@ -13,15 +13,11 @@ from attrs import evolve, field, frozen
 from everbearer._clock import instant
 from everbearer._redact import fingerprint
 from everbearer.authorization._callback import CallbackValues, read_callback
+from everbearer.authorization._issuer import check_issuer
 from everbearer.authorization._pkce import challenge, new_verifier
 from everbearer.authorization._redirects import register_redirects
 from everbearer.authorization._request import authorization_url
-from everbearer.authorization._state import (
-    give_back,
-    new_state,
-    same,
-    take,
-)
+from everbearer.authorization._state import give_back, new_state, same, take
 from everbearer.errors import (
     CallbackError,
     ConfigurationError,
@@ -208,6 +204,7 @@ class Authorization:
         if account is not None and not same(account, pending.key.account):
             # Used up on purpose: whoever came with it is not who started it.
             raise CallbackError("foreign", "it was started for another account")
+        check_issuer(values.issuer, pending.key.provider, self._registrations)
         if values.error is not None:
             raise CallbackError(values.error, values.error_description)
         exchange = asyncio.create_task(

@@ -49,6 +49,11 @@ class Callback:
         returns_state: Whether state is sure to come back; a callback without it is
             then refused (RFC 6749 section 10.12), whatever the caller knows.
 
+        returns_issuer: Whether ``iss`` is sure to come back, with a code or an error
+            (RFC 9207 section 3, ``authorization_response_iss_parameter_supported``);
+            a callback without it is then refused.  It counts where `Hosts.issuer` is
+            known.
+
         question_mark: Whether what comes back may be appended with ``?`` to a redirect
             URI that has a query already, as in ``/callback?a=1?code=x``.
 
@@ -60,5 +65,6 @@ class Callback:
     state_forbidden: str = ""
     redirect_query_allowed: bool = True
     returns_state: bool = True
+    returns_issuer: bool = False
     question_mark: bool = False
     keep_extra: tuple[str, ...] = ()

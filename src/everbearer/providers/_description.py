@@ -18,6 +18,7 @@ from everbearer.errors import ConfigurationError
 from everbearer.providers._account_facts import AccountFacts
 from everbearer.providers._base_url import check_base_url
 from everbearer.providers._connect_link import AuthorizeEndpoint, Callback
+from everbearer.providers._hosts import Hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,23 +69,6 @@ class TokenVerdict(Enum):
 
     TOO_EARLY = auto()
     """The access token is too young to be replaced; nothing was spent."""
-
-
-@frozen
-class Hosts:
-    """Base URLs of one environment: scheme, host, port and path prefix.
-
-    Attributes:
-        login: Where the user is sent; paths of `AuthorizeEndpoint` go below it.
-
-        token: Paths of token calls go below it.
-
-        api: Paths of API calls go below it.
-    """
-
-    login: str
-    token: str
-    api: str
 
 
 @frozen
@@ -181,7 +165,8 @@ class ExpirySignal:
 
         statuses: HTTP statuses; empty means any from 400 on.
 
-        www_authenticate_error: The ``error`` of a Bearer challenge (RFC 6750 s. 3.1).
+        www_authenticate_error: The ``error`` of a Bearer challenge (RFC 6750 s. 3.1);
+            empty means that there is none.
 
         json_path: Steps into a JSON body, ``*`` for every element of a list.
 
@@ -346,10 +331,13 @@ class Provider:
         login: str | None = None,
         token: str | None = None,
         api: str | None = None,
+        *,
+        issuer: str | None = None,
     ) -> Provider:
         """The same provider at other base URLs: a sandbox, a proxy, a test.
 
-        Each is scheme, host, port and path prefix.  What is not given stays.
+        Each is scheme, host, port and path prefix.  What is not given stays, but that
+        another *login* is not known to be the same *issuer* (`Hosts.issuer`).
 
         Raises:
             ConfigurationError: A base URL is not one, or would carry secrets over
@@ -362,13 +350,15 @@ class Provider:
         }
         for name, base in chosen.items():
             check_base_url(base, f"{self.name} {name}")
+        if issuer is None and now is not None and login is None:
+            issuer = now.issuer
         revoke = self.revoke
         if token is not None and revoke is not None and "://" in revoke.path:
             # A grant of a sandbox is no business of the real host's.
             revoke = evolve(revoke, path=URL(revoke.path).raw_path_qs)
         return evolve(
             self,
-            hosts={**self.hosts, self.environment: Hosts(**chosen)},
+            hosts={**self.hosts, self.environment: Hosts(**chosen, issuer=issuer)},
             revoke=revoke,
         )
 

@@ -10,6 +10,7 @@ from everbearer.errors import ConfigurationError
 from everbearer.providers._base_url import check_base_url
 from everbearer.providers._description import (
     AuthorizeEndpoint,
+    Callback,
     ErrorRule,
     ExpirySignal,
     Hosts,
@@ -40,6 +41,13 @@ BARE_401 = ExpirySignal(
     # Section 3: a request "lacks valid credentials" though it carried a token.
     Verdict.INVALID,
     statuses=frozenset({401}),
+    proves_unprocessed=True,
+)
+BARE_403 = ExpirySignal(
+    # With a challenge it means something else: insufficient_scope (RFC 6750 s. 3.1).
+    Verdict.INVALID,
+    statuses=frozenset({403}),
+    www_authenticate_error="",
     proves_unprocessed=True,
 )
 STANDARD_ERROR_RULES = (
@@ -85,6 +93,10 @@ def standard_provider(
     leeway: float = 60.0,
     default_lifetime: float | None = None,
     bare_401: bool = True,
+    bare_403: bool = False,
+    plain_basic: bool = False,
+    issuer: str | None = None,
+    returns_issuer: bool = False,
     encoding: Literal["form", "json"] = "form",
     authorize_params: Mapping[str, str] | None = None,
     keep_extra: Sequence[str] = (),
@@ -126,6 +138,19 @@ def standard_provider(
 
         bare_401: Whether a 401 without a challenge means the token.
 
+        bare_403: Whether a 403 without a challenge means it too, as in the plain
+            views of django-oauth-toolkit.
+
+        plain_basic: Whether the server takes client id and secret in Basic as they
+            are, without the form-urlencoding of section 2.3.1.
+
+        issuer: Its issuer identifier, to the letter (RFC 8414 section 2, the member
+            ``issuer`` of its metadata).  A callback that names another is refused.
+
+        returns_issuer: Whether callbacks are sure to name it (RFC 9207 section 3, the
+            member ``authorization_response_iss_parameter_supported``), also those with
+            an error; one that does not is refused then.
+
         encoding: Of token requests; RFC 6749 says form.
 
         authorize_params: Sent with every connect link.
@@ -156,6 +181,8 @@ def standard_provider(
     ):
         if not 0 <= seconds < math.inf:
             raise ConfigurationError(f"{name}: {what} is {seconds}: seconds from 0")
+    if returns_issuer and issuer is None:
+        raise ConfigurationError(f"{name}: returns_issuer needs the issuer itself")
     login, authorize_path = _split(authorize_url, f"{name} authorize_url")
     token, token_path = _split(token_url, f"{name} token_url")
     check_base_url(api_base, f"{name} api_base")
@@ -168,10 +195,11 @@ def standard_provider(
             encoding,
             client_authentication,
             fixed={"token_type_hint": v.REFRESH_TOKEN},
+            plain_basic=plain_basic,
         )
     return Provider(
         name=name,
-        hosts={"production": Hosts(login, token, api_base)},
+        hosts={"production": Hosts(login, token, api_base, issuer)},
         environment="production",
         authorize=AuthorizeEndpoint(authorize_path, fixed=dict(authorize_params or {})),
         exchange=TokenCall(
@@ -181,6 +209,7 @@ def standard_provider(
             client_authentication,
             fixed={v.GRANT_TYPE: v.AUTHORIZATION_CODE},
             sends_redirect_uri=True,
+            plain_basic=plain_basic,
         ),
         refresh=TokenCall(
             token_path,
@@ -188,8 +217,10 @@ def standard_provider(
             encoding,
             client_authentication,
             fixed={v.GRANT_TYPE: v.REFRESH_TOKEN},
+            plain_basic=plain_basic,
         ),
         revoke=revoke,
+        callback=Callback(returns_issuer=returns_issuer),
         answer=TokenAnswer(
             default_lifetime=default_lifetime, keep_extra=tuple(keep_extra)
         ),
@@ -201,6 +232,8 @@ def standard_provider(
         refresh_idle_lifetime=refresh_idle_lifetime,
         minimum_age=minimum_age,
         leeway=leeway,
-        expiry_signals=STANDARD_EXPIRY_SIGNALS + ((BARE_401,) if bare_401 else ()),
+        expiry_signals=STANDARD_EXPIRY_SIGNALS
+        + ((BARE_401,) if bare_401 else ())
+        + ((BARE_403,) if bare_403 else ()),
         error_rules=STANDARD_ERROR_RULES,
     )

@@ -202,7 +202,8 @@ class AccountTokens:
     def rejections(self, spent: TokenRecord) -> int:
         """Rule 20: rejected tokens in a row, that of *spent* included."""
         accepted = self.was_accepted(spent.token.access_token)
-        return self._rejected.in_a_row(spent, accepted=accepted)
+        at = self.refresher.moment(self.key.provider)
+        return self._rejected.in_a_row(spent, at, accepted=accepted)
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
         """Serve *record* from now on, unless a newer one is served already.
@@ -223,7 +224,7 @@ class AccountTokens:
             return
         same = held is not None and held.access_token == token.access_token
         fresh_until, usable_until, half_life = spans_of(
-            record, self.registration.provider, self.refresher.clock
+            record, self.registration.provider, self.refresher.moment(self.key.provider)
         )
         if token.access_token in self._rejected:
             fresh_until = -math.inf
@@ -246,12 +247,11 @@ class AccountTokens:
         """Whether a later authorization than *incarnation* is served here."""
         return self._held is not None and self._held.record.incarnation != incarnation
 
-    def trust_again(self, access_token: str | None) -> None:
-        """A refresh would not help: the rejection was about something else."""
-        if access_token is not None:
-            self._rejected.pardon(access_token)
-            if self._held is not None:
-                self.adopt(self._held.record, unsaved=self._held.unsaved)
+    def measure_again(self, pardoned: str | None = None) -> None:
+        """See anew for how long the held token is good; *pardoned* may be it."""
+        self._rejected.pardon(pardoned)
+        if self._held is not None:
+            self.adopt(self._held.record, unsaved=self._held.unsaved)
 
     @property
     def unsaved(self) -> TokenRecord | None:

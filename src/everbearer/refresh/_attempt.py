@@ -97,7 +97,7 @@ class Attempt:
     ) -> Situation:
         """What a decision about *record* rests on now."""
         return Situation(
-            wall=self.clock.wall(),
+            wall=self.refresher.skews.now(self.key.provider),
             store_now=self.refresher.store_now(),
             client_id=self.registration.client_id,
             token_origin=self.registration.token_origin,

@@ -35,6 +35,7 @@ __all__ = [
     "decide",
     "facts_of",
     "leeway_of",
+    "lifetime_of",
     "proven_after",
 ]
 
@@ -184,7 +185,7 @@ class Situation:
     """What a decision is about, beside the record.
 
     Attributes:
-        wall: The host's clock, which token expiry is compared with.
+        wall: The provider's clock, which token expiry is compared with.
 
         store_now: The store's clock, which leases and back-offs are compared with.
 
@@ -218,25 +219,44 @@ class Situation:
     found: Intent | None = None
     remembered: BackOff | None = None
 
+    @property
+    def ahead(self) -> float:
+        """Seconds by which the provider is ahead of the store's clock."""
+        return self.wall - self.store_now
+
 
 def decide(facts: frozenset[Fact]) -> Row:
     """The first row of `DECISIONS` whose facts all hold."""
     return next(row for row in DECISIONS if row.facts <= facts)
 
 
-def leeway_of(provider: Provider, record: TokenRecord) -> float:
+def lifetime_of(record: TokenRecord, ahead: float) -> float:
+    """Seconds from the token's minting to its end; an hour if it has no end.
+
+    Args:
+        record: Its end is by the provider's clock, its minting by the store's.
+
+        ahead: Seconds by which the provider is ahead of the store.
+    """
+    if record.token.expires_at is None:
+        return 3600.0
+    minted_at = record.minted_at + ahead
+    return max(0.0, record.token.expires_at.timestamp() - minted_at)
+
+
+def leeway_of(provider: Provider, record: TokenRecord, ahead: float = 0.0) -> float:
     """Seconds before its end from which the token is stale: at most half its life."""
-    expires_at = record.token.expires_at
-    if expires_at is None:
+    if record.token.expires_at is None:
         return 0.0
-    return max(
-        0.0, min(provider.leeway, (expires_at.timestamp() - record.minted_at) / 2)
-    )
+    return min(provider.leeway, lifetime_of(record, ahead) / 2)
 
 
-def _wanted_ahead(provider: Provider, record: TokenRecord, margin: float) -> float:
+def _wanted_life(provider: Provider, record: TokenRecord, at: Situation) -> float:
     """Seconds of life asked for; more than half a lifetime would refresh for ever."""
-    return max(leeway_of(provider, record), min(margin, _lifetime(record) / 2))
+    return max(
+        leeway_of(provider, record, at.ahead),
+        min(at.margin, lifetime_of(record, at.ahead) / 2),
+    )
 
 
 def active_back_off(record: TokenRecord, at: Situation) -> BackOff | None:
@@ -281,12 +301,12 @@ def facts_of(
         Fact.USABLE: usable,
         Fact.FRESH: usable
         and record.token.access_token != at.unwanted
-        and _usable(record, at.wall + _wanted_ahead(provider, record, at.margin)),
+        and _usable(record, at.wall + _wanted_life(provider, record, at)),
         Fact.REPLACED: bool(at.rejected) and not rejected,
         Fact.NO_REFRESH_TOKEN: record.token.refresh_token is None,
         Fact.HELD_BACK: rejected
         and not at.accepted
-        and at.store_now < record.minted_at + _rejection_interval(record),
+        and at.store_now < record.minted_at + _rejection_interval(record, at.ahead),
         Fact.BACKING_OFF: active_back_off(record, at) is not None,
         Fact.TOO_EARLY: at.store_now < record.minted_at + provider.minimum_age,
         Fact.UNFINISHED: unfinished is not None,
@@ -327,23 +347,17 @@ def _window_open(
     return now + timing.linger <= intent.first_sent_at + window
 
 
-def _lifetime(record: TokenRecord) -> float:
-    if record.token.expires_at is None:
-        return 3600.0
-    return max(0.0, record.token.expires_at.timestamp() - record.minted_at)
-
-
-def _rejection_interval(record: TokenRecord) -> float:
+def _rejection_interval(record: TokenRecord, ahead: float) -> float:
     """How long a successor that is rejected too gets the benefit of the doubt.
 
     It doubles with every one of them, up to one per lifetime.
     """
     if record.rejections == 0:
         return 0.0
-    first = min(5.0, _lifetime(record) / 10)
-    return min(first * 2.0 ** min(record.rejections - 1, 32), _lifetime(record))
+    life = lifetime_of(record, ahead)
+    return min(min(5.0, life / 10) * 2.0 ** min(record.rejections - 1, 32), life)
 
 
-def proven_after(record: TokenRecord) -> float:
+def proven_after(record: TokenRecord, ahead: float) -> float:
     """The age at which a token that was never rejected must have been good."""
-    return max(_rejection_interval(record), _lifetime(record) / 10)
+    return max(_rejection_interval(record, ahead), lifetime_of(record, ahead) / 10)

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from everbearer._clock import instant
 from everbearer.errors import StoreError
-from everbearer.events import RefreshFailed
+from everbearer.events import RefreshConflict, RefreshFailed
 from everbearer.refresh._attempt import Landing
 from everbearer.refresh._back_off import next_back_off
 from everbearer.refresh._decision import ENDINGS, Decision
@@ -76,7 +76,9 @@ def why_refused(
             f"sent at {when:%Y-%m-%d %H:%M:%S}Z by {found.holder}, no answer stored"
         )
     ends = acquired.record.token.refresh_expires_at
-    if ends is not None and ends.timestamp() <= attempt.clock.wall():
+    if ends is not None and ends.timestamp() <= attempt.refresher.skews.now(
+        attempt.key.provider
+    ):
         return "refresh_expired", outcome.description
     return "refused", outcome.description
 
@@ -102,6 +104,15 @@ async def refuse(
     )
     marked = await _mark(attempt, store, refusal)
     attempt.refresher.learn_store_clock(marked.now)
+    if marked.outcome is Replacement.ALTERNATE:
+        _log.warning(
+            "%s/%s: the token endpoint refused the stored token, the alternate has "
+            "its turn",
+            *attempt.key,
+            extra=attempt.log_extra,
+        )
+        attempt.refresher.hooks(RefreshConflict(*attempt.key, "promoted"))
+        return None
     if marked.outcome in {Replacement.CONFLICT, Replacement.GONE}:
         return None
     if marked.outcome is Replacement.STORED:
@@ -203,6 +214,9 @@ def _back_off(
     previous, about = record.back_off, record.refresh_fingerprint
     if kind is BackOffKind.THROTTLED:
         previous, about = record.throttle, ""
+        # It outlives a success, but what came before one does not count on.
+        if previous is not None and record.minted_at >= previous.until:
+            previous = None
     elif kind is BackOffKind.MISCONFIGURED:
         about = attempt.credential
     return next_back_off(

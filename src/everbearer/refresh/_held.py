@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from everbearer.refresh._decision import leeway_of
+from everbearer.refresh._decision import leeway_of, lifetime_of
 
 if TYPE_CHECKING:
-    from everbearer._clock import Clock
     from everbearer.providers import Provider
     from everbearer.tokens import TokenRecord
 
-__all__ = ["Held", "spans_of"]
+__all__ = ["Held", "Moment", "spans_of"]
 
 
 @define(eq=False)
@@ -30,8 +29,30 @@ class Held:
     unsaved: bool = False
 
 
+@frozen
+class Moment:
+    """Now, by every clock that a token's life is measured with.
+
+    Attributes:
+        elapsed: In this process.
+
+        wall: The provider's.
+
+        store: The store's.
+    """
+
+    elapsed: float
+    wall: float
+    store: float
+
+    @property
+    def ahead(self) -> float:
+        """Seconds by which the provider is ahead of the store."""
+        return self.wall - self.store
+
+
 def spans_of(
-    record: TokenRecord, provider: Provider, clock: Clock
+    record: TokenRecord, provider: Provider, at: Moment
 ) -> tuple[float, float, float]:
     """Until when the access token is fresh, and usable; and half of its lifetime.
 
@@ -41,6 +62,6 @@ def spans_of(
     ends = record.token.expires_at
     if ends is None:
         return math.inf, math.inf, math.inf
-    usable_until = clock.elapsed() + ends.timestamp() - clock.wall()
-    half_life = max(0.0, ends.timestamp() - record.minted_at) / 2
-    return usable_until - leeway_of(provider, record), usable_until, half_life
+    usable_until = at.elapsed + ends.timestamp() - at.wall
+    half_life = lifetime_of(record, at.ahead) / 2
+    return usable_until - leeway_of(provider, record, at.ahead), usable_until, half_life

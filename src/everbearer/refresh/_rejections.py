@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from everbearer.refresh._decision import proven_after
 
 if TYPE_CHECKING:
+    from everbearer.refresh._held import Moment
     from everbearer.tokens import TokenRecord
 
 __all__ = ["Rejections"]
@@ -35,7 +36,7 @@ class Rejections:
         self._now.add(access_token)
         self._first.setdefault(access_token, now)
 
-    def in_a_row(self, spent: TokenRecord, *, accepted: bool) -> int:
+    def in_a_row(self, spent: TokenRecord, at: Moment, *, accepted: bool) -> int:
         """How many there were up to the token of *spent* since one was good (rule 20).
 
         One that was first refused when it had lived for a while must have been good:
@@ -44,12 +45,12 @@ class Rejections:
         token = spent.token.access_token
         if token is None or token not in self._now:
             return 0
-        lived = self._first[token] >= spent.minted_at + proven_after(spent)
+        lived = self._first[token] >= spent.minted_at + proven_after(spent, at.ahead)
         return 1 if lived or accepted else spent.rejections + 1
 
-    def pardon(self, access_token: str) -> None:
+    def pardon(self, access_token: str | None) -> None:
         """Serve it again: the refusal was about something else."""
-        self._now.discard(access_token)
+        self._now -= {access_token}
 
     def keep_only(self, access_token: str) -> None:
         """Another token is served: forget all but that one."""

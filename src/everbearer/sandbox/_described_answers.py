@@ -131,7 +131,7 @@ def refuse(provider: Provider, code: str, presented: bool) -> Answer:  # noqa: F
     if signal.json_path:
         answer = Answer.of(_nested(signal.json_path, _one_of(signal.values, code)))
     headers = dict(answer.headers)
-    if signal.www_authenticate_error is not None:
+    if signal.www_authenticate_error:
         said = f'Bearer error="{signal.www_authenticate_error}"'
         headers["WWW-Authenticate"] = said
     return Answer(min(signal.statuses, default=401), answer.body, headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from email.utils import formatdate
 from functools import partial
 from html import unescape
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -178,6 +179,7 @@ class Sandbox:
             OSError: The port is taken.
         """
         provider, other = web.Application(), web.Application()
+        provider.on_response_prepare.append(self._date)
         LoginPage(self._world).add_to(provider.router)
         TokenEndpoint(self._world).add_to(provider.router)
         Api(self._world).add_to(provider.router)
@@ -188,6 +190,10 @@ class Sandbox:
         OtherOrigin(self.ledger).add_to(other.router)
         self._port = await self._listen(provider, self._port)
         self._other_port = await self._listen(other, 0)
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        """RFC 9110 section 6.6.1; aiohttp would take the machine's."""
+        response.headers["Date"] = formatdate(self._world.clock(), usegmt=True)
 
     async def _listen(self, application: web.Application, port: int) -> int:
         # Handlers outlive their clients: a token is rotated whoever hangs up.

@@ -17,7 +17,9 @@ from everbearer.stores._resealing import (
 )
 from everbearer.stores._restored import RESTORED, Doubt, Pace, doubt
 from everbearer.stores._sharing import hold, let_go
-from everbearer.stores._transitions import (
+from everbearer.stores._spill import Spill, Spills, UnreadableSpill
+from everbearer.stores._spill_home import Place, SpillHome, Spilling, spills_of
+from everbearer.stores._writes import (
     Acquired,
     Asked,
     NewGrant,
@@ -43,6 +45,7 @@ __all__ = [
     "MemoryStore",
     "NewGrant",
     "Pace",
+    "Place",
     "Refusal",
     "Released",
     "Replaced",
@@ -53,13 +56,19 @@ __all__ = [
     "Sealed",
     "SealedRecords",
     "Settlement",
+    "Spill",
+    "SpillHome",
+    "Spilling",
+    "Spills",
     "SqliteStore",
     "TakenAuthorization",
     "TokenStore",
+    "UnreadableSpill",
     "doubt",
     "hold",
     "let_go",
     "open_store",
     "reseal",
     "sealed_in",
+    "spills_of",
 ]

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from everbearer.tokens import AccountKey, TokenRecord
 
 __all__ = ["Mark", "Wakeups", "mark_of", "nap"]
+
+# Other processes do not tell when they write: whoever waits looks this often, in
+# seconds, and not all at once.
+_LOOK: Final = (0.02, 0.05)
 
 
 class Mark(NamedTuple):
@@ -80,10 +84,10 @@ class Wakeups:
                 loop.call_soon_threadsafe(event.set)
 
 
-async def nap(woken: asyncio.Event, look: tuple[float, float]) -> None:
-    """Wait for *woken*, or for *look* seconds: from the one to the other number."""
+async def nap(woken: asyncio.Event) -> None:
+    """Wait for *woken*, or until it is time to look what other processes wrote."""
     try:
-        async with asyncio.timeout(random.uniform(*look)):  # noqa: S311 - no secret
+        async with asyncio.timeout(random.uniform(*_LOOK)):  # noqa: S311 - no secret
             await woken.wait()
     except TimeoutError:
         return

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import StoreError
@@ -25,6 +25,7 @@ from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
+from everbearer.stores._spill_home import SpillHome
 from everbearer.stores._sqlite_clock import SqliteClock
 from everbearer.stores._sqlite_schema import (
     SQL,
@@ -35,6 +36,7 @@ from everbearer.stores._sqlite_schema import (
 )
 from everbearer.stores._sqlite_sealed import SqliteSealed
 from everbearer.stores._wakeups import Mark, Wakeups, mark_of, nap
+from everbearer.stores._writes import Outcome
 from everbearer.stores.keyring import KEYS_VARIABLE, Keyring
 from everbearer.tokens import AccountKey
 
@@ -49,22 +51,12 @@ __all__ = ["SqliteStore"]
 _log = logging.getLogger("everbearer.stores")
 
 _PAGE: Final = 100
-# Other processes do not tell when they write: whoever waits looks this often, in
-# seconds, and not all at once.
-_LOOK: Final = (0.02, 0.05)
 
 _T = TypeVar("_T")
 
 
-class _Outcome(Protocol):
-    """What every transition answers with."""
-
-    @property
-    def record(self) -> TokenRecord | None: ...
-
-
-_O = TypeVar("_O", bound=_Outcome)
-_C = TypeVar("_C", bound=_Outcome | None)
+_O = TypeVar("_O", bound=Outcome)
+_C = TypeVar("_C", bound=Outcome | None)
 
 
 class SqliteStore:
@@ -268,7 +260,7 @@ class SqliteStore:
             try:
                 async with asyncio.timeout(within):
                     while await self._mark(key) == before:
-                        await nap(woken, _LOOK)
+                        await nap(woken)
                         woken.clear()
             except TimeoutError:
                 return
@@ -309,6 +301,12 @@ class SqliteStore:
             return TakenAuthorization(pending, used=False, now=now)
 
         return await self._on(self._writer, take)
+
+    def spill_home(self) -> SpillHome:
+        """Beside the database, sealed with its keys."""
+        beside = self._path.with_name(f"{self._path.name}.spill")
+        keyring = self._opened[1] if self._opened else self._given
+        return SpillHome(os.path.realpath(self._path), keyring, beside)
 
     async def sealed(self) -> SealedRecords:
         """What is sealed, for `reseal`."""

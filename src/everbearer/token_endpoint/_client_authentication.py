@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
-from urllib.parse import quote_plus
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from everbearer import vocabulary as v
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from everbearer.providers import TokenCall
 
 __all__ = ["credentials"]
+
+# A space as %20, never as +: form decoders read both, and Authlib reads only the first.
+_form_urlencoded: Final = partial(quote, safe="")
 
 
 def credentials(
@@ -23,7 +27,7 @@ def credentials(
         return {}, {v.CLIENT_ID: client_id}
     if call.client_authentication == "client_secret_basic":
         # Section 2.3.1: both are form-urlencoded before they are joined by a colon.
-        write = str if call.plain_basic else quote_plus
+        write = str if call.plain_basic else _form_urlencoded
         pair = f"{write(client_id)}:{write(secret)}"
         encoded = base64.b64encode(pair.encode()).decode()
         return {v.AUTHORIZATION: f"Basic {encoded}"}, {}

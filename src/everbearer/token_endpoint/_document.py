@@ -26,6 +26,9 @@ _MOST_DIGITS: Final = 400
 _MOST_CODINGS: Final = 2
 _JWT_PARTS: Final = 3
 _DEEPEST_WORDS: Final = 4
+# Python's json goes as deep as the stack at hand allows.  What is read in one place
+# must be written in another, with more frames below it.
+_DEEPEST_KEPT: Final = 32
 
 # Families whose decoders take linear time and cannot fail in surprising ways.
 _CHARSETS: Final = ("ascii", "cp", "iso8859", "tis-620", "utf-8")
@@ -142,11 +145,20 @@ def _charset(content_type: str) -> str:
 
 def storable(value: object) -> bool:
     """Whether a member can be kept: written as JSON in UTF-8 and read again."""
+    if not _is_shallow(value, _DEEPEST_KEPT):
+        return False
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     return True
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_is_shallow(each, depth - 1) for each in inner)
 
 
 def found(document: object, path: Sequence[str]) -> Iterator[str]:

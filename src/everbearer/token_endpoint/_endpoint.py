@@ -7,6 +7,7 @@ means what `_response` says.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from everbearer.token_endpoint._outcome import (
 )
 from everbearer.token_endpoint._request import call_for, token_request
 from everbearer.token_endpoint._response import classify, classify_tokenless
+from everbearer.token_endpoint._skew import Skews
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -51,6 +53,9 @@ _SHORTEST_TOTAL: Final = 0.001
 _TOKENLESS: Final = (Revocation, RedirectUris)
 # RFC 9110 sections 15.5.5 and 15.5.6: there is nothing here that takes a grant.
 _NOT_HERE: Final = frozenset({404, 405})
+
+# What aiohttp raises.  A connector that others wrote, or a resolver, may raise more.
+_EXPECTED: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 # What a token request is made of.  Whatever else a session's defaults, its cookies or
 # a netrc add, such as somebody's Authorization header, is nobody's business here.
@@ -87,6 +92,9 @@ class TokenEndpoint:
             answer ambiguous for nothing.
 
         clock: Where lifetimes count from.
+
+    Attributes:
+        skews: How far that clock is from each provider's.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class TokenEndpoint:
     ) -> None:
         self._http = http
         self._clock = clock
+        self.skews = Skews(clock)
         self._answering: dict[tuple[str, TokenCall], str] = {}
 
     async def ask(
@@ -168,7 +177,7 @@ class TokenEndpoint:
         account: str,
     ) -> Outcome:
         session = await self._http()
-        started_at = self._clock.wall()
+        started_at = self._clock.elapsed()
         body = GuardedBody(
             request.body,
             before_sending,
@@ -178,50 +187,63 @@ class TokenEndpoint:
         timeout = aiohttp.ClientTimeout(
             total=max(total, _SHORTEST_TOTAL), connect=connect, sock_connect=connect
         )
-        answer: _Answer | None = None
-        failure: Exception | None = None
+        came: _Answer | Exception
         try:
-            answer = await _post(session, request, body, timeout)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = error
+            came = await _post(session, request, body, timeout)
+        except Exception as error:  # noqa: BLE001 - resolvers, SOCKS: any may come
+            came = error
         finally:
             body.withdraw()
         if body.refusal is not None:
             raise body.refusal from None
-        if answer is None or (body.begun and not body.sent):
-            # The second: a server that answers 408 to a connection that says nothing.
-            outcome = _unanswered(body, failure, request.secrets)
+        extra = {"provider": registration.name, "account": account}
+        if isinstance(came, Exception):
+            if not isinstance(came, _EXPECTED):
+                _log.warning(
+                    "token endpoint: the way there failed with a %s",
+                    type(came).__name__,
+                    extra=extra,
+                )
+            outcome = _unanswered(body, came, request.secrets)
         else:
+            sent_at = started_at if body.sent_at is None else body.sent_at
+            self.skews.heard(
+                registration.name,
+                came.headers,
+                sent_at,
+                self._clock.elapsed(),
+                account=account,
+            )
             read = classify_tokenless if isinstance(grant, _TOKENLESS) else classify
             outcome = read(
                 registration.provider,
-                status=answer.status,
-                headers=answer.headers,
-                body=answer.body,
-                asked_at=started_at if body.sent_at is None else body.sent_at,
-                now=self._clock.wall(),
+                status=came.status,
+                headers=came.headers,
+                body=came.body,
+                asked_at=self.skews.at(registration.name, sent_at),
+                now=self.skews.now(registration.name),
                 secrets=request.secrets,
-                trouble=answer.trouble,
+                trouble=came.trouble,
             )
         _log.debug(
             "token endpoint: %s to a %s, HTTP status %d",
             outcome.kind,
             type(grant).__name__,
-            answer.status if answer else 0,
-            extra={"provider": registration.name, "account": account},
+            came.status if isinstance(came, _Answer) else 0,
+            extra=extra,
         )
         return outcome
 
 
 def _unanswered(
-    body: GuardedBody, failure: Exception | None, secrets: tuple[str, ...]
+    body: GuardedBody, failure: Exception, secrets: tuple[str, ...]
 ) -> Outcome:
     """Say what failed.
 
     Only of a failed connection the text, with host and system error; other texts may
     quote the request.
     """
-    why = type(failure).__name__ if failure else "answered before anything was sent"
+    why = type(failure).__name__
     if isinstance(failure, aiohttp.ClientConnectorError):
         why = excerpt(f"{why}: {failure}", secrets)
     return Ambiguous(f"no answer: {why}") if body.sent else NotSent(why)
@@ -248,7 +270,19 @@ async def _post(
         # They replace the session's own.
         middlewares=(_NothingInherited(headers, authorization),),
     ) as response:
+        # Before Python 3.12 aiohttp's writer may not have had its first turn.
+        await asyncio.sleep(0)
+        if body.begun and not body.sent:
+            # A server that says 408 to a connection that is silent for too long: an
+            # answer to nothing, and no word about the grant, whatever it says.
+            body.withdraw()
+            response.close()
+            raise AnsweredBeforeSending
         return await _read(response)
+
+
+class AnsweredBeforeSending(aiohttp.ClientConnectionError):
+    """The server answered before anything was sent."""
 
 
 class _NothingInherited:
@@ -275,7 +309,7 @@ async def _read(response: aiohttp.ClientResponse) -> _Answer:
     trouble = ""
     try:
         body = await _bounded(response)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except _EXPECTED as error:
         trouble = f"the answer's body broke off ({type(error).__name__})"
     finally:
         response.close()
@@ -286,11 +320,11 @@ async def _read(response: aiohttp.ClientResponse) -> _Answer:
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
     """The body as sent, without its content coding; None if it is too long."""
-    parts, length = [], 0
+    # In one piece: a megabyte that comes in single bytes would be fifty of objects.
+    body = bytearray()
     async for part in response.content.iter_chunked(_CHUNK):
-        parts.append(part)
-        length += len(part)
-        if length > _LONGEST_ANSWER:
+        body += part
+        if len(body) > _LONGEST_ANSWER:
             return None
     codings = response.headers.get("Content-Encoding", "")
-    return decompressed(b"".join(parts), codings, _LONGEST_ANSWER)
+    return decompressed(bytes(body), codings, _LONGEST_ANSWER)

@@ -8,7 +8,7 @@ the connection stands: past the pool, DNS, TCP, TLS and a proxy's CONNECT.  So u
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientConnectionResetError
 from aiohttp.http import StreamWriter
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardedBody"]
 
+# A pooled connection may have been closed by the server a moment ago, perhaps with a
+# last word (408).  Each turn of the loop polls the socket once: the first finds the
+# word, the next the FIN; one more acts on it, and one lets the reader close.
+_TURNS: Final = 4
+
 
 class GuardedBody(Payload):
     """Asks for leave before its first byte, and then goes in one piece.
@@ -30,7 +35,7 @@ class GuardedBody(Payload):
     Attributes:
         begun: Whether aiohttp came for it.
 
-        sent_at: Seconds since the epoch just before the write, or None.
+        sent_at: When it was written, on the elapsed clock; None if it was not.
 
         refusal: What *leave* raised, or None.
     """
@@ -86,10 +91,8 @@ class GuardedBody(Payload):
     ) -> None:
         """Write everything, with leave.  Raises what *leave* raises."""
         self.begun = True
-        # A pooled connection may have been closed by the server a moment ago.  Two
-        # turns of the loop: one polls the socket, the next acts on a FIN found there.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         if self._leave is not None:
             try:
                 await self._leave()
@@ -99,7 +102,7 @@ class GuardedBody(Payload):
         # From here to the write nothing is awaited.
         if self._withdrawn or _is_closed(writer):
             raise ClientConnectionResetError("closed before anything was sent")
-        self.sent_at = self._clock.wall()
+        self.sent_at = self._clock.elapsed()
         await writer.write(self._value)
 
 

@@ -28,7 +28,7 @@ from everbearer.token_endpoint._outcome import (
     TooEarly,
     Unrecognised,
 )
-from everbearer.token_endpoint._spans import Answered, lifetime, retry_after
+from everbearer.token_endpoint._spans import Answered, header, lifetime, retry_after
 from everbearer.tokens import Token
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def classify(
         trouble: Why the body could not be had, if so; then the status decides alone.
     """
     secrets = tuple(secrets)
-    content_type = _header(headers, "content-type")
+    content_type = header(headers, v.CONTENT_TYPE)
     answer = parsed(body, content_type)
     members = answer if isinstance(answer, dict) else {}
     verdict, matched = _verdict(provider.error_rules, status, answer)
@@ -124,10 +124,6 @@ def classify_tokenless(
         secrets=secrets,
         trouble=trouble,
     )
-
-
-def _header(headers: Mapping[str, str], wanted: str) -> str:
-    return next((text for name, text in headers.items() if name.lower() == wanted), "")
 
 
 def _verdict(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from everbearer.providers import AccessTokenSpan
 
-__all__ = ["Answered", "lifetime", "retry_after"]
+__all__ = ["Answered", "header", "http_date", "lifetime", "retry_after"]
 
 _LONGEST_LIFE: Final = 10 * 366 * 86400.0
 _LONGEST_WAIT: Final = 86400.0
@@ -122,19 +122,30 @@ _READERS: Final[Mapping[str, Callable[[str, Answered], float | None]]] = {
 }
 
 
+def header(headers: Mapping[str, str], wanted: str) -> str:
+    """The value of *wanted*, whatever the case of its letters; "" if there is none."""
+    name = wanted.lower()
+    return next((text for each, text in headers.items() if each.lower() == name), "")
+
+
+def http_date(text: str) -> float | None:
+    """RFC 9110 section 5.6.7: seconds since the epoch, or None if it is no date."""
+    try:
+        date = parsedate_to_datetime(text)
+        # "-0000" gives a naive datetime, and an HTTP date is always UTC.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """RFC 9110 section 10.2.3: seconds, or a date; at most a day, None if nonsense."""
-    wanted = v.RETRY_AFTER.lower()
-    value = next((text for name, text in headers.items() if name.lower() == wanted), "")
-    value = value.strip()
+    value = header(headers, v.RETRY_AFTER).strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
         seconds = float(value)
     else:
-        try:
-            date = parsedate_to_datetime(value)
-            # "-0000" gives a naive datetime, and an HTTP date is always UTC.
-            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, IndexError, OverflowError):
+        date = http_date(value)
+        if date is None:
             return None
-        seconds -= now
+        seconds = date - now
     return min(max(seconds, 0.0), _LONGEST_WAIT) if not math.isnan(seconds) else None

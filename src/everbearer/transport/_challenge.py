@@ -13,13 +13,16 @@ __all__ = ["bearer_errors"]
 # Section 5.6.2 (token), 5.6.4 (quoted-string), 11.2 (token68).  A name that is
 # followed by "=" and a value is a parameter of the scheme before it; one that is not
 # opens the next challenge.  Spaces around "=" are allowed (11.2, "bad whitespace").
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# Nothing is read twice ("++" does not give back, and what is no item is passed over in
+# one piece): of a header made for it, every character could begin a search of the rest.
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _ITEM: Final = re.compile(
     rf"""
-    (?P<name>{_TOKEN}) \s*=\s*
-        (?: "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<plain>{_TOKEN}) )
+    (?P<name>{_TOKEN}) \s*+=\s*+
+        (?: "(?P<quoted>(?:[^"\\]|\\.)*+)" | (?P<plain>{_TOKEN}) )
     | (?P<scheme>{_TOKEN}) (?=\s|,|$)
-    | "(?:[^"\\]|\\.)*"                     # a stray string: not a place to look in
+    | "(?:[^"\\]|\\.)*+"?           # a stray or endless string: no place to look in
+    | {_TOKEN}
     """,
     re.VERBOSE | re.DOTALL,
 )

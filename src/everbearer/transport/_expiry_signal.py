@@ -46,7 +46,7 @@ def candidates(
         if signal.www_authenticate_error is not None:
             if errors is None:
                 errors = bearer_errors(www_authenticate)
-            if signal.www_authenticate_error not in errors:
+            if signal.www_authenticate_error not in (errors or {""}):
                 continue
         left.append(signal)
     return tuple(left)

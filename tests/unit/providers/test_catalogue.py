@@ -184,7 +184,7 @@ def test_refresh_request(name, url, how, encoding):
     if how == "post":
         wanted |= {"client_id": CLIENT_ID, "client_secret": SECRET}
     else:
-        pair = base64.b64encode(b"my+id:client%3Asecret%2F1234567890").decode()
+        pair = base64.b64encode(b"my%20id:client%3Asecret%2F1234567890").decode()
         headers["Authorization"] = f"Basic {pair}"
     kind = "json" if encoding else "x-www-form-urlencoded"
     assert request.headers == headers | {"Content-Type": f"application/{kind}"}

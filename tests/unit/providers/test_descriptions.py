@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 from attrs import evolve
 from yarl import URL
 
 from everbearer import ConfigurationError, Registration, providers
-from everbearer.providers import CAMINVOICE, Provider, Verdict
+from everbearer.providers import CAMINVOICE, Provider, Verdict, standard_provider
 
 OFFERED = [
     each
@@ -80,3 +82,11 @@ def test_an_idle_lifetime_is_seconds(lifetime):
     """Who writes it in another way is told at once."""
     with pytest.raises(ConfigurationError, match="refresh_idle_lifetime"):
         evolve(CAMINVOICE, refresh_idle_lifetime=lifetime)
+
+
+def test_pkce_is_on_where_nothing_is_known_against_it():
+    """RFC 9700 section 2.1.1; the others' documents do not know it, and say what do."""
+    without = {each.name for each in OFFERED if each.pkce is None}
+    assert without == {"billit", "caminvoice", "flowaccount", "invoiced", "moneybird"}
+    assert {each.pkce for each in OFFERED if each.pkce} == {"S256"}
+    assert signature(standard_provider).parameters["pkce"].default == "S256"

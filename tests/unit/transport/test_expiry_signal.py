@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everbearer.providers import BILLIT, ExpirySignal, Verdict
+from everbearer.providers._standard import BARE_403
 from everbearer.transport._challenge import bearer_errors
 from everbearer.transport._expiry_signal import (
     ABSENT,
@@ -102,6 +103,20 @@ CHALLENGED = ExpirySignal(
 BODY = ExpirySignal(Verdict.REVOKED, frozenset({401}), None, ("e",), frozenset({"r"}))
 
 
+@pytest.mark.parametrize(
+    ("challenges", "matches"),
+    [
+        pytest.param([], True, id="none"),
+        pytest.param(['Bearer realm="shop"'], True, id="without-an-error"),
+        pytest.param(['Bearer error="insufficient_scope"'], False, id="scope"),
+        pytest.param(['Bearer error=""'], True, id="an-empty-error"),
+    ],
+)
+def test_a_bare_403(challenges, matches):
+    """A 403 that tells why is about permission (RFC 6750 section 3.1)."""
+    assert bool(candidates((BARE_403,), 403, challenges)) is matches
+
+
 def test_order_decides():
     """The first signal that matches counts, whether it looks at headers or the body."""
     both = ['Bearer error="invalid_token"']
@@ -183,5 +198,19 @@ json_values = st.recursive(
 
 @given(json_values, st.integers(200, 599))
 def test_any_document_reads(document, status):
-    """No JSON document makes the matcher fail."""
-    first_match(candidates(BILLIT.expiry_signals, status, ()), document)
+    """No JSON document makes the matcher fail, nor a success say anything."""
+    left = candidates(BILLIT.expiry_signals, status, ())
+    signal = first_match(left, document)
+    assert signal is None or signal in left
+    assert signal is None or status >= 400
+
+
+@given(json_values, st.sampled_from(BILLIT.expiry_signals), st.sampled_from("x?"))
+def test_a_signal_is_found_among_anything(document, signal, other):
+    """Whatever else is in an error, a code in its place counts, and only there."""
+    [code] = signal.values
+    left = candidates(BILLIT.expiry_signals, 401, ())
+    around = {"x": document, "errors": [{other: document}, {"Code": code.upper()}]}
+    assert first_match(left, around).verdict is signal.verdict
+    elsewhere = {"x": [{"Code": code}], "errors": [{other: {"Code": code}}, code]}
+    assert first_match(left, elsewhere) is None

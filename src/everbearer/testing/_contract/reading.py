@@ -9,9 +9,10 @@ import pytest
 
 from everbearer.stores import Settlement, TokenStore
 from everbearer.testing._contract._made import Make, StandingClock
-from everbearer.tokens import AccountKey
+from everbearer.tokens import AccountKey, TokenRecord
 
 LONG = 30.0
+SHORT = 0.03
 
 
 async def test_load_of_an_unknown_account(store: TokenStore, make: Make) -> None:
@@ -84,6 +85,19 @@ async def test_a_list_may_be_left_early(store: TokenStore, make: Make) -> None:
     assert (await store.acquire(make.key, make.asked())).granted
 
 
+async def _waiting(
+    store: TokenStore, make: Make, record: TokenRecord | None
+) -> asyncio.Task[None]:
+    """Somebody who waits for *record*, and surely does: others gave up meanwhile."""
+    patient = asyncio.create_task(store.changed(make.key, record, LONG))
+    impatient = asyncio.create_task(store.changed(make.key, record, SHORT))
+    done, _ = await asyncio.wait(
+        {patient, impatient}, return_when=asyncio.FIRST_COMPLETED
+    )
+    assert done == {impatient}
+    return patient
+
+
 @pytest.mark.parametrize(
     "change",
     ["replace", "release", "acquire", "refuse", "put", "delete"],
@@ -93,9 +107,7 @@ async def test_changed_wakes(store: TokenStore, make: Make, change: str) -> None
     record = await store.put(make.key, make.grant())
     if change == "release":
         record = (await store.acquire(make.key, make.asked())).record
-    waiting = asyncio.create_task(store.changed(make.key, record, LONG))
-    await asyncio.sleep(0.01)
-    assert not waiting.done()
+    waiting = await _waiting(store, make, record)
     match change:
         case "replace":
             await store.replace(make.key, make.rotation(record))
@@ -122,8 +134,7 @@ async def test_changed_before_it_was_asked(store: TokenStore, make: Make) -> Non
 
 async def test_changed_from_nothing(store: TokenStore, make: Make) -> None:
     """Whoever waits for an account to be connected is woken by that."""
-    waiting = asyncio.create_task(store.changed(make.key, None, LONG))
-    await asyncio.sleep(0.01)
+    waiting = await _waiting(store, make, None)
     await store.put(make.key, make.grant())
     await asyncio.wait_for(waiting, LONG / 3)
 
@@ -141,10 +152,10 @@ async def test_changed_does_not_return_for_a_renewal(
     """A holder that renews its lease has not changed what others wait for."""
     await store.put(make.key, make.grant())
     record = (await store.acquire(make.key, make.asked())).record
-    waiting = asyncio.create_task(store.changed(make.key, record, LONG))
-    await asyncio.sleep(0.01)
+    waiting = await _waiting(store, make, record)
     await store.renew(make.key, make.asked())
-    await asyncio.sleep(0.12)
+    # By now whoever polls has looked, and whoever is told has heard.
+    await store.changed(make.key, record, 4 * SHORT)
     assert not waiting.done()
     await store.release(make.key, make.asked(), Settlement())
     await asyncio.wait_for(waiting, LONG / 3)
@@ -156,9 +167,9 @@ async def test_changed_wakes_all_and_may_be_cancelled(
     """Many wait for one record; one that leaves does not keep the others."""
     record = await store.put(make.key, make.grant())
     waiting = [
-        asyncio.create_task(store.changed(make.key, record, LONG)) for _ in range(10)
+        asyncio.create_task(store.changed(make.key, record, LONG)) for _ in range(9)
     ]
-    await asyncio.sleep(0.01)
+    waiting.append(await _waiting(store, make, record))
     waiting[0].cancel()
     await asyncio.gather(waiting[0], return_exceptions=True)
     assert waiting[0].cancelled()
