@@ -59,7 +59,8 @@ async def spoil(url, account):
         records = await sealed_in(store)
         async for row in records.all():
             if row.key.account == account:
-                await records.exchange(row, row.sealed[:-1] + b"\0")
+                damaged = row.sealed[:-1] + bytes([row.sealed[-1] ^ 1])
+                assert await records.exchange(row, damaged) == damaged
 
 
 async def test_a_store_is_made_before_it_is_used(store_url, keys):
@@ -127,6 +128,16 @@ async def test_the_rest_is_let_go(store_url, keys):
         await store.replace(record.key, MAKE.rotation(record))
     ended = await run("restored", store_url, "--again", "--pause", "0")
     assert ended.stdout.splitlines()[0] == "may be tried now: billit/b"
+    assert ended.stdout.splitlines()[1].startswith("1 marked")
+
+
+async def test_one_provider_only(store_url, keys):
+    """Where refresh tokens never rotate there is nothing to doubt."""
+    await connect(store_url, "a", "b")
+    async with opened(store_url, OLD) as store:
+        await store.put(AccountKey("invoiced", "a"), MAKE.grant())
+    ended = await run("restored", store_url, "--provider", "invoiced")
+    assert ended.stdout.splitlines()[0] == "may be tried now: invoiced/a"
     assert ended.stdout.splitlines()[1].startswith("1 marked")
 
 

@@ -110,12 +110,12 @@ def installed(folder, change=None):
         change(copy / "src" / "everbearer")
     python = [sys.executable, "-m"]
     build = ["hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run([*python, *build], cwd=copy, check=True, capture_output=True)
+    subprocess.run([*python, *build], cwd=copy, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = folder.glob("*.whl")
     place = folder / "installed"
     install = ["install", "--no-deps", "--no-index", "--no-compile", "-qq"]
     words = ["pip", "--disable-pip-version-check", *install, "--target", place, wheel]
-    subprocess.run([*python, *map(str, words)], check=True, capture_output=True)
+    subprocess.run([*python, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
     return place
 
 

@@ -77,6 +77,13 @@ def reseal_(where: str) -> None:
 @store.command()
 @_where
 @click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    metavar="NAME",
+    help="Only accounts of this registration; may be given several times.",
+)
+@click.option(
     "--first",
     type=click.IntRange(min=0),
     default=5,
@@ -100,14 +107,24 @@ def reseal_(where: str) -> None:
 @click.option(
     "--again", is_flag=True, help="Another pace, for what has not been tried yet."
 )
-def restored(where: str, *, first: int, pause: float, rate: float, again: bool) -> None:
+def restored(
+    where: str,
+    *,
+    providers: tuple[str, ...],
+    first: int,
+    pause: float,
+    rate: float,
+    again: bool,
+) -> None:
     """Mark all refresh tokens as perhaps spent, after a backup was put back.
 
     Call it before anybody uses the store.  Nothing is sent.  From then on each account
     uses its access token while it lives, and then presents its refresh token once, as
-    a last resort: a few accounts at once, all others later and slowly.
+    a last resort: a few accounts at once, all others later and slowly.  Interrupted, it
+    is called again.
     """
-    _tell(asyncio.run(_restored(where, Pace(first, pause, rate), again=again)))
+    pace = Pace(first, pause, rate)
+    _tell(asyncio.run(_restored(where, providers, pace, again=again)))
 
 
 def _tell(troubles: list[str]) -> None:
@@ -138,11 +155,13 @@ async def _reseal(where: str) -> list[str]:
     return troubles
 
 
-async def _restored(where: str, pace: Pace, *, again: bool) -> list[str]:
+async def _restored(
+    where: str, providers: tuple[str, ...], pace: Pace, *, again: bool
+) -> list[str]:
     marked, troubles = [], []
     async with _opened(where) as (opened, records):
         async for row in records.all():
-            if not row.is_grant:
+            if not row.is_grant or (providers and row.key.provider not in providers):
                 continue
             name = "/".join(row.key)
             try:

@@ -32,6 +32,8 @@ RESTORED: Final = "whoever used the store after this backup of it"
 _MESSAGE: Final = "a backup of the token store was put back"
 _TERM: Final = 10.0
 _HAIR: Final = 0.05
+# A clock may have been set back since: nobody should wait for hours.
+_LONGEST_WAIT: Final = 60.0
 
 
 class Doubt(Enum):
@@ -124,7 +126,8 @@ async def _acquire(store: TokenStore, key: AccountKey, asked: Asked) -> Acquired
     taken = await store.acquire(key, asked)
     if taken is None or taken.granted or taken.record.lease is None:
         return taken
-    await asyncio.sleep(max(0.0, taken.record.lease.until - taken.now) + _HAIR)
+    left = taken.record.lease.until - taken.now
+    await asyncio.sleep(min(max(0.0, left), _LONGEST_WAIT) + _HAIR)
     return await store.acquire(key, asked)
 
 

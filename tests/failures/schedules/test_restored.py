@@ -109,15 +109,24 @@ async def test_an_unfinished_attempt_in_the_backup_stays_one(world, key):
     assert (await world.record()).lease is None
 
 
-async def test_what_a_process_refreshes_now_is_not_marked(world, key):
+@pytest.mark.parametrize(
+    "lease",
+    [
+        pytest.param(10.0, id="renewed"),
+        pytest.param(86_400.0, id="clock-set-back"),
+    ],
+)
+async def test_what_a_process_refreshes_now_is_not_marked(world, key, lease):
     """It was started too early: told, and left to its holder."""
     await world.connect()
-    asked = Asked("flight-a", "A", 1000.0)
+    asked = Asked("flight-a", "A", lease)
     await world.store.acquire(key, asked)
     marking = world.spawn(doubt(world.store, key, at_once()))
-    await asyncio.sleep(999)
+    await asyncio.sleep(9)
     await world.store.renew(key, asked)
     assert await marking is Doubt.HELD
+    assert world.time.passed < 61
+    assert (await world.record()).intent.holder == "A"
 
 
 async def test_whoever_needs_authorization_is_left_alone(world, key):
