@@ -26,6 +26,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from sybil import Sybil
 from sybil.evaluators.python import pad
 from sybil.parsers.markdown import CodeBlockParser
@@ -137,7 +138,10 @@ def check_commands(example: Example) -> None:
         match words:
             case ["everbearer", verb, *arguments] if verb in command.commands:
                 arguments = [word for word in arguments if word not in {"&", "--help"}]
-                command.commands[verb].make_context(verb, arguments)
+                found = command.commands[verb]
+                while isinstance(found, click.Group) and arguments:
+                    found = found.commands[arguments.pop(0)]
+                found.make_context(verb, arguments)
             case ["everbearer", "--help" | "--version"]:
                 pass
             case ["everbearer", *_]:

@@ -184,18 +184,21 @@ class TimingTable(SphinxDirective):
 
 
 class CommandHelp(SphinxDirective):
-    """Shows what ``everbearer VERB --help`` prints."""
+    """Shows what ``everbearer VERB --help`` prints; a verb may have verbs."""
 
     required_arguments = 1
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """The text as it comes, 80 columns wide."""
-        verb = self.arguments[0]
-        group = click.Context(
+        context = click.Context(
             command, info_name="everbearer", **command.context_settings
         )
-        context = click.Context(command.commands[verb], group, info_name=verb)
-        text = command.commands[verb].get_help(context)
+        found: click.Command = command
+        for verb in self.arguments:
+            found = found.commands[verb]  # type: ignore[attr-defined]
+            context = click.Context(found, context, info_name=verb)
+        text = found.get_help(context)
         return [nodes.literal_block(text, text, language="none")]
 
 

@@ -8,6 +8,7 @@ from everbearer.cli.demo import demo
 from everbearer.cli.keep import keep
 from everbearer.cli.key import key
 from everbearer.cli.sandbox import sandbox
+from everbearer.cli.store import store
 from everbearer.cli.sync import sync
 
 __all__ = ["command"]
@@ -19,5 +20,5 @@ def command() -> None:
     """Call OAuth-protected invoicing APIs without ever seeing a token expire."""
 
 
-for verb in (demo, keep, key, sandbox, sync):
+for verb in (demo, keep, key, sandbox, store, sync):
     command.add_command(verb)

@@ -21,13 +21,13 @@ __all__ = ["RegistrationConfig", "read_config"]
 _C = TypeVar("_C")
 
 
-def read_config(path: Path, model: type[_C]) -> _C:
-    """Read the TOML file at *path* as a *model*.
+def read_config(path: Path, model: type[_C], *, part: bool = False) -> _C:
+    """Read the TOML file at *path* as a *model*, or as one with other things beside it.
 
     Raises:
         ConfigurationError: It cannot be read; the message says what is wrong.
     """
-    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter = cattrs.Converter(forbid_extra_keys=not part)
     try:
         return converter.structure(tomllib.loads(path.read_text("utf-8")), model)
     except (OSError, ValueError, cattrs.BaseValidationError) as error:

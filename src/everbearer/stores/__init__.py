@@ -7,6 +7,15 @@ from everbearer.stores._protocol import (
     TakenAuthorization,
     TokenStore,
 )
+from everbearer.stores._resealing import (
+    Resealed,
+    Resealing,
+    Sealed,
+    SealedRecords,
+    reseal,
+    sealed_in,
+)
+from everbearer.stores._restored import RESTORED, Doubt, Pace, doubt
 from everbearer.stores._sharing import hold, let_go
 from everbearer.stores._spill import Spill, Spills, UnreadableSpill
 from everbearer.stores._spill_home import Place, SpillHome, Spilling, spills_of
@@ -27,18 +36,25 @@ from everbearer.stores.sqlite import SqliteStore
 
 __all__ = [
     "BEGINNING",
+    "RESTORED",
     "Acquired",
     "Asked",
+    "Doubt",
     "Due",
     "Keyring",
     "MemoryStore",
     "NewGrant",
+    "Pace",
     "Place",
     "Refusal",
     "Released",
     "Replaced",
     "Replacement",
+    "Resealed",
+    "Resealing",
     "Rotation",
+    "Sealed",
+    "SealedRecords",
     "Settlement",
     "Spill",
     "SpillHome",
@@ -48,8 +64,11 @@ __all__ = [
     "TakenAuthorization",
     "TokenStore",
     "UnreadableSpill",
+    "doubt",
     "hold",
     "let_go",
     "open_store",
+    "reseal",
+    "sealed_in",
     "spills_of",
 ]

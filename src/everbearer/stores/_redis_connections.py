@@ -40,7 +40,15 @@ _QUIET: Final = 60.0
 _LUA: Final = files("everbearer.stores") / "lua"
 SCRIPTS: Final = {
     name: (_LUA / f"{name}.lua").read_text("utf-8")
-    for name in ("load", "swap", "delete", "due", "save_pending", "use_pending")
+    for name in (
+        "load",
+        "swap",
+        "exchange",
+        "delete",
+        "due",
+        "save_pending",
+        "use_pending",
+    )
 }
 
 

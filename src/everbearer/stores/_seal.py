@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import AccountKey
 
-__all__ = ["PENDING", "SPILL", "TOKEN", "open_sealed", "seal"]
+__all__ = ["PENDING", "SPILL", "TOKEN", "open_sealed", "seal", "sealed_with"]
 
 TOKEN: Final = "token"
 PENDING: Final = "pending authorization"
@@ -71,6 +71,11 @@ def open_sealed(keyring: Keyring, sealed: bytes, kind: str, key: AccountKey) -> 
             "there from another account; restore it from a backup, or delete the row "
             "and connect the account again; nothing was overwritten"
         ) from error
+
+
+def sealed_with(sealed: bytes) -> bytes:
+    """The id of the key that *sealed* names."""
+    return sealed[1:_HEADER]
 
 
 def _associated_data(header: bytes, kind: str, key: AccountKey) -> bytes:

@@ -16,7 +16,7 @@ import asyncio
 import random
 import secrets
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -32,6 +32,7 @@ from everbearer.stores._serialize import (
 )
 from everbearer.stores._spill_home import SpillHome
 from everbearer.stores._wakeups import Wakeups, mark_of
+from everbearer.stores._writes import Outcome
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
@@ -57,15 +58,8 @@ _LOOK_TOO: Final = (0.5, 1.0)
 _LOOK: Final = (0.05, 0.15)
 
 
-class _Outcome(Protocol):
-    """What every transition answers with."""
-
-    @property
-    def record(self) -> TokenRecord | None: ...
-
-
-_O = TypeVar("_O", bound=_Outcome)
-_C = TypeVar("_C", bound=_Outcome | None)
+_O = TypeVar("_O", bound=Outcome)
+_C = TypeVar("_C", bound=Outcome | None)
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
@@ -15,6 +15,7 @@ __all__ = [
     "Acquired",
     "Asked",
     "NewGrant",
+    "Outcome",
     "Refusal",
     "Released",
     "Replaced",
@@ -22,6 +23,15 @@ __all__ = [
     "Rotation",
     "Settlement",
 ]
+
+
+class Outcome(Protocol):
+    """What every change of a record answers with."""
+
+    @property
+    def record(self) -> TokenRecord | None:
+        """As it is after it, if there is one."""
+        ...
 
 
 @frozen

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
+import inspect
 import logging
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -18,7 +21,7 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT, make_private, warn_if_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["KEYS_VARIABLE", "Keyring", "SealingKey"]
 
@@ -45,12 +48,14 @@ class Keyring:
     """The keys that seal what a store keeps.
 
     New records are sealed with the first key; every key opens.  To change keys, put a
-    new one in front, restart every process, and drop the old one when no record names
-    it any more: a record is sealed anew whenever its token changes.
+    new one behind the active one in every process, then in front of it in every
+    process, then call ``everbearer store reseal``, and drop the old one.
 
     Args:
         keys: The active key first, each 32 bytes in URL-safe base64 as `generate_key`
-            makes it, or all of them in one text with commas between.
+            makes it, or all of them in one text with commas between.  Or a function
+            that returns them, as from a key management service: it is called in a
+            thread, once, when a store is opened.
 
     Raises:
         ConfigurationError: There is no key, or one is malformed; it is named by its
@@ -59,18 +64,25 @@ class Keyring:
     ``repr`` shows key ids only, and pickling is a TypeError.
     """
 
-    __slots__ = ("_active", "_keys")
+    __slots__ = ("_ask", "_keys")
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        texts = keys.split(",") if isinstance(keys, str) else list(keys)
-        texts = [text.strip() for text in texts if text.strip()]
-        if not texts:
-            raise ConfigurationError(
-                "a Keyring needs at least one key: make one with `everbearer key new`"
-            )
-        found = [_parsed(text, position) for position, text in enumerate(texts, 1)]
-        self._active = found[0]
-        self._keys = {key.id: key for key in found}
+    def __init__(self, keys: Iterable[str] | Callable[[], Iterable[str]]) -> None:
+        self._ask = keys if callable(keys) else None
+        self._keys = () if callable(keys) else _parsed_all(keys)
+
+    async def load(self) -> None:
+        """Call the function that the keys come from; stores do it when they open.
+
+        Twice is fine: it is called once, or again if it raised.
+
+        Raises:
+            ConfigurationError: What it returns are no keys, or it is a coroutine
+                function.
+
+            StoreError: It raised.
+        """
+        if self._ask is not None and not self._keys:
+            self._keys = _parsed_all(await asyncio.to_thread(_asked, self._ask))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Keyring:
@@ -132,15 +144,25 @@ class Keyring:
     @property
     def active(self) -> SealingKey:
         """The key that new records are sealed with."""
-        return self._active
+        return self._loaded()[0]
 
     def find(self, key_id: bytes) -> SealingKey | None:
         """The key called *key_id*, active or older."""
-        return self._keys.get(key_id)
+        return next((key for key in self._loaded() if key.id == key_id), None)
+
+    def _loaded(self) -> tuple[SealingKey, ...]:
+        if not self._keys:
+            raise ConfigurationError(
+                "the keys of this Keyring were not asked for yet: a store does that "
+                "when it is opened, or await its load()"
+            )
+        return self._keys
 
     def __repr__(self) -> str:
-        older = ", ".join(str(key) for key in self._keys.values())
-        return f"<Keyring active {self._active}, opens {older}>"
+        if not self._keys:
+            return "<Keyring, not asked for yet>"
+        older = ", ".join(dict.fromkeys(str(key) for key in self._keys))
+        return f"<Keyring active {self.active}, opens {older}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -149,13 +171,43 @@ class Keyring:
         )
 
 
+def _asked(ask: Callable[[], Iterable[str]]) -> Iterable[str]:
+    try:
+        keys = ask()
+    except Exception as error:
+        raise StoreError(
+            f"the function that the keys come from raised {type(error).__name__}: look "
+            "whether the key management service answers"
+        ) from error
+    if inspect.iscoroutine(keys):
+        keys.close()  # Nobody will await it, and Python would say so.
+        raise ConfigurationError(
+            "the function that the keys come from is a coroutine function: give a "
+            "plain one, which may block, or await the keys and pass them"
+        )
+    return keys
+
+
+def _parsed_all(keys: Iterable[str]) -> tuple[SealingKey, ...]:
+    given = keys.split(",") if isinstance(keys, str) else keys
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise ConfigurationError("the keys of a Keyring are a list of texts")
+    texts = [text for text in given if not isinstance(text, str) or text.strip()]
+    if not texts:
+        raise ConfigurationError(
+            "a Keyring needs at least one key: make one with `everbearer key new`"
+        )
+    return tuple(_parsed(text, number) for number, text in enumerate(texts, 1))
+
+
 def _parsed(text: str, position: int) -> SealingKey:
     try:
+        text = text.strip()
         # b64decode drops characters it does not know unless told otherwise, and
         # would take a mistyped key for another one.
         padded = text + "=" * (-len(text) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, TypeError, AttributeError):
         raw = b""
     if len(raw) != _KEY_BYTES:
         # `from None`: a traceback must not show the key that was meant.

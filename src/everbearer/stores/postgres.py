@@ -23,6 +23,7 @@ from everbearer.stores._postgres_connections import (
     Connections,
     explained,
 )
+from everbearer.stores._postgres_sealed import PostgresSealed
 from everbearer.stores._postgres_sql import Names, statements_for
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from everbearer.stores._postgres_sql import Statement
+    from everbearer.stores._resealing import SealedRecords
     from everbearer.tokens import PendingAuthorization, TokenRecord
 
 __all__ = ["PostgresStore"]
@@ -130,6 +132,7 @@ class PostgresStore(SwappingStore):
             return
         self._opened = True
         try:
+            await self._keyring.load()
             await self._on(self._prepare)
         except BaseException:  # Whatever it is: nothing half open is left behind.
             await self.aclose()
@@ -224,6 +227,11 @@ class PostgresStore(SwappingStore):
 
     async def _hears(self) -> bool:
         return (await self._connections()).listening
+
+    async def sealed(self) -> SealedRecords:
+        """What is sealed, for `reseal`."""
+        await self._connections()
+        return PostgresSealed(self._keyring, self._rows)
 
     # ---- pending authorizations
 

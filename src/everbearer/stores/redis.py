@@ -21,6 +21,8 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._redis_connections import Connections, explained
+from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
+from everbearer.stores._redis_sealed import RedisSealed
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         Sequence,
     )
 
+    from everbearer.stores._resealing import SealedRecords
     from everbearer.tokens import PendingAuthorization, TokenRecord
 
 __all__ = ["RedisStore"]
@@ -54,9 +57,6 @@ _PAGE: Final = 100
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
 _inherited: Final[list[object]] = []
-
-# All other fields are columns, as JSON.
-_AS_THEY_ARE: Final = (b"sealed", b"revision")
 
 _T = TypeVar("_T")
 
@@ -132,6 +132,7 @@ class RedisStore(SwappingStore):
             return
         self._opened = True
         try:
+            await self._keyring.load()
             await self._on(self._prepare)
         except BaseException:  # Whatever it is: nothing half open is left behind.
             await self.aclose()
@@ -154,7 +155,7 @@ class RedisStore(SwappingStore):
         now = int(seconds) + int(micros) / 1_000_000
         if not members:
             return None, now
-        return _row(members), now
+        return row_of(members), now
 
     async def _server_now(self) -> float:
         seconds, micros = await self._on(lambda each: each.client.time())
@@ -180,15 +181,15 @@ class RedisStore(SwappingStore):
                 "1" if tell else "",
                 self._channel,
                 json.dumps(key),
-                _member(key),
+                member_of(key),
                 key.account,
                 repr(columns["minted_at"]) if connected else "",
-                *_flat(fields),
+                *flat(fields),
             ],
         )
 
     async def _remove(self, key: AccountKey, expected: str) -> bool:
-        told = [self._channel, json.dumps(key), _member(key), key.account]
+        told = [self._channel, json.dumps(key), member_of(key), key.account]
         return await self._written("delete", key, [expected, *told])
 
     async def _written(
@@ -211,7 +212,7 @@ class RedisStore(SwappingStore):
         They are read a page at a time, so that a slow consumer holds nothing up; what
         is written meanwhile may or may not be in it.
         """
-        after = b"-" if provider is None else b"[" + _member(AccountKey(provider, ""))
+        after = b"-" if provider is None else b"[" + member_of(AccountKey(provider, ""))
         end = b"+" if provider is None else b"(" + f"{provider}\1".encode()
         while True:
             page = await self._page(after, end)
@@ -251,6 +252,11 @@ class RedisStore(SwappingStore):
     async def _hears(self) -> bool:
         return self._connections().listening
 
+    async def sealed(self) -> SealedRecords:
+        """What is sealed, for `reseal`."""
+        self._connections()
+        return RedisSealed(self._keyring, self._prefix, self._on, self._script)
+
     # ---- pending authorizations
 
     async def put_pending(self, pending: PendingAuthorization) -> None:
@@ -267,7 +273,7 @@ class RedisStore(SwappingStore):
         await self._script(
             "save_pending",
             [self._pending(pending.state_fingerprint)],
-            [max(1, round(left * 1000)), *_flat(row)],
+            [max(1, round(left * 1000)), *flat(row)],
         )
 
     async def take_pending(self, state_fingerprint: str) -> TakenAuthorization:
@@ -275,8 +281,8 @@ class RedisStore(SwappingStore):
         keys = [self._pending(state_fingerprint)]
         seconds, micros, members = await self._script("load", keys)
         now = self._time(int(seconds) + int(micros) / 1_000_000)
-        fields = _fields(members)
-        columns = _columns(fields)
+        fields = fields_of(members)
+        columns = columns_of(fields)
         if not members or columns["expires_at"] < now - FORGOTTEN_AFTER:
             return TakenAuthorization(None, used=False, now=now)
         if columns["used"]:
@@ -291,7 +297,7 @@ class RedisStore(SwappingStore):
     # ---- keys
 
     def _record(self, key: AccountKey) -> bytes:
-        return self._prefix.encode() + b"record:" + _member(key)
+        return self._prefix.encode() + b"record:" + member_of(key)
 
     def _due(self, provider: str) -> str:
         return f"{self._prefix}due:{provider}"
@@ -382,29 +388,3 @@ class RedisStore(SwappingStore):
                 self,
                 extra=NO_ACCOUNT,
             )
-
-
-def _member(key: AccountKey) -> bytes:
-    # No account and no provider holds a control character; UTF-8 sorts by code points.
-    return f"{key.provider}\0{key.account}".encode()
-
-
-def _flat(fields: Mapping[str, Any]) -> list[Any]:
-    return [each for pair in fields.items() for each in pair]
-
-
-def _fields(members: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(members[::2], members[1::2], strict=True))
-
-
-def _columns(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-    return {
-        name.decode(): json.loads(value)
-        for name, value in fields.items()
-        if name not in _AS_THEY_ARE
-    }
-
-
-def _row(members: list[bytes]) -> Row:
-    fields = _fields(members)
-    return Row(_columns(fields), fields[b"sealed"], fields[b"revision"].decode())

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import StoreError
@@ -34,13 +34,16 @@ from everbearer.stores._sqlite_schema import (
     prepare,
     transaction,
 )
+from everbearer.stores._sqlite_sealed import SqliteSealed
 from everbearer.stores._wakeups import Mark, Wakeups, mark_of, nap
+from everbearer.stores._writes import Outcome
 from everbearer.stores.keyring import KEYS_VARIABLE, Keyring
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from everbearer.stores._resealing import SealedRecords
     from everbearer.tokens import PendingAuthorization, TokenRecord
 
 __all__ = ["SqliteStore"]
@@ -52,15 +55,8 @@ _PAGE: Final = 100
 _T = TypeVar("_T")
 
 
-class _Outcome(Protocol):
-    """What every transition answers with."""
-
-    @property
-    def record(self) -> TokenRecord | None: ...
-
-
-_O = TypeVar("_O", bound=_Outcome)
-_C = TypeVar("_C", bound=_Outcome | None)
+_O = TypeVar("_O", bound=Outcome)
+_C = TypeVar("_C", bound=Outcome | None)
 
 
 class SqliteStore:
@@ -114,6 +110,8 @@ class SqliteStore:
         if self._opened is not None:
             self._opened = None
             self._abandon()
+        if self._given is not None:
+            await self._given.load()
         try:
             keyring = await self._on(self._writer, self._prepare)
         except BaseException:
@@ -309,6 +307,11 @@ class SqliteStore:
         beside = self._path.with_name(f"{self._path.name}.spill")
         keyring = self._opened[1] if self._opened else self._given
         return SpillHome(os.path.realpath(self._path), keyring, beside)
+
+    async def sealed(self) -> SealedRecords:
+        """What is sealed, for `reseal`."""
+        keyring = await self._keyring()
+        return SqliteSealed(keyring, lambda work: self._on(self._writer, work))
 
     # ---- one change of one record
 

@@ -28,14 +28,18 @@ class BearerValue(str):
 
     Attributes:
         access_token: The very object that the token source gave.
+
+        accepted: Whether the source was told that the API has taken it.
     """
 
-    __slots__ = ("access_token",)
+    __slots__ = ("accepted", "access_token")
     access_token: str
+    accepted: bool
 
     def __new__(cls, access_token: str, scheme: str = BEARER) -> Self:
         self = super().__new__(cls, f"{scheme} {access_token}")
         self.access_token = access_token
+        self.accepted = False
         return self
 
     def __repr__(self) -> str:

@@ -136,7 +136,9 @@ class AccountMiddleware:
         req.headers[hdrs.AUTHORIZATION] = bearer
         response = await handler(req)
         if response.status < self._judged_from:
-            self._source.accepted(bearer.access_token)
+            if not bearer.accepted:
+                bearer.accepted = True
+                self._source.accepted(bearer.access_token)
             return response
         return await self._judge(req, handler, response, bearer)
 

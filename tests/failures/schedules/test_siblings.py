@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from attrs import evolve
 
 from everbearer import Keyring, StoreError
 from everbearer.events import RefreshConflict, SavedLate, SpillAdopted, Spilled
@@ -178,3 +179,41 @@ async def test_a_spilled_sibling(world, race, tmp_path):
     assert sorted(asked) == ["access-n1", "access-n2"]
     assert not list(tmp_path.glob("*.spill"))
     assert await c.outcome() == "access-n2"
+
+
+class NowAndThenIssuer:
+    """The first answer keeps the refresh token, from the second on it is replaced."""
+
+    def __init__(self, issuer):
+        self._issuer = issuer
+        self._kept = False
+
+    def process(self, refresh_token):
+        if self._kept:
+            return self._issuer.process(refresh_token)
+        self._kept = True
+        kept = self._issuer.pair(refresh_token)
+        return Granted(evolve(kept, access_token="access-kept"))
+
+    def pair(self, refresh_token, lifetime=3600.0):
+        return self._issuer.pair(refresh_token, lifetime)
+
+
+async def test_a_pair_that_kept_the_refresh_token_is_outdone(world):
+    """Rule 14: A's save of r0 lands first, but B has seen r0 replaced.
+
+    To adopt what is stored would present r0 again, and revoke the family.
+    """
+    world.issuer, judge = NowAndThenIssuer(world.issuer), world.issuer
+    await world.connect()
+    a, b = world.process("A"), world.process("B")
+    a.store.trouble("replace", "renew", before=80.0, times=1)
+    b.store.trouble("replace", before=30.0)
+    a.calls()
+    await asyncio.sleep(1)
+    assert await b.patiently() == "access-r1"
+    await asyncio.sleep(100)
+    assert (await world.record()).token.refresh_token == "r1"
+    assert await b.account.replacement_for("access-r1") == "access-r2"
+    assert world.sent == ["A r0", "B r0", "B r1"]
+    assert not judge.revoked

@@ -229,3 +229,32 @@ LEFT JOIN @pending AS p ON p.state_fingerprint = :state_fingerprint;
 UPDATE @pending SET used = TRUE, sealed = NULL
 WHERE state_fingerprint = :state_fingerprint AND NOT used
 RETURNING 1;
+
+-- name: page_of_pending
+-- The next authorizations that are not used, in order after one.
+SELECT * FROM @pending
+WHERE sealed IS NOT NULL AND state_fingerprint > :state_fingerprint
+ORDER BY state_fingerprint LIMIT :size;
+
+-- name: exchange_record
+-- Put another sealing of the same in the place of one, if it is still there; say what
+-- is there then.  Nobody is told: nothing that anybody waits for has changed.
+WITH written AS (
+    UPDATE @records SET sealed = :anew, revision = :revision
+    WHERE provider = :provider AND account = :account AND sealed = :sealed
+    RETURNING sealed
+)
+SELECT coalesce((SELECT sealed FROM written), (
+    SELECT sealed FROM @records WHERE provider = :provider AND account = :account
+)) AS sealed;
+
+-- name: exchange_pending
+-- The same for an authorization.
+WITH written AS (
+    UPDATE @pending SET sealed = :anew
+    WHERE state_fingerprint = :state_fingerprint AND sealed = :sealed
+    RETURNING sealed
+)
+SELECT coalesce((SELECT sealed FROM written), (
+    SELECT sealed FROM @pending WHERE state_fingerprint = :state_fingerprint
+)) AS sealed;

@@ -214,3 +214,29 @@ SELECT * FROM everbearer_pending WHERE state_fingerprint = :state_fingerprint;
 -- Note that it was handed out, and forget its secrets.
 UPDATE everbearer_pending SET used = 1, sealed = NULL
 WHERE state_fingerprint = :state_fingerprint;
+
+-- name: page_of_pending
+-- The next authorizations that are not used, in order after one.
+SELECT * FROM everbearer_pending
+WHERE sealed IS NOT NULL AND state_fingerprint > :state_fingerprint
+ORDER BY state_fingerprint LIMIT :size;
+
+-- name: exchange_record
+-- Put another sealing of the same in the place of one, if it is still there.
+UPDATE everbearer_records SET sealed = :anew
+WHERE provider = :provider AND account = :account AND sealed = :sealed;
+
+-- name: sealed_record
+-- What is sealed of one account.
+SELECT sealed FROM everbearer_records
+WHERE provider = :provider AND account = :account;
+
+-- name: exchange_pending
+-- The same for an authorization: put another sealing of it in the place of one.
+UPDATE everbearer_pending SET sealed = :anew
+WHERE state_fingerprint = :state_fingerprint AND sealed = :sealed;
+
+-- name: sealed_pending
+-- What is sealed of an authorization; nothing once it was used.
+SELECT sealed FROM everbearer_pending
+WHERE state_fingerprint = :state_fingerprint;

@@ -1,0 +1,49 @@
+"""How a record is written in Redis: a hash whose fields are columns, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from everbearer.stores._swapping import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from everbearer.tokens import AccountKey
+
+__all__ = ["columns_of", "fields_of", "flat", "member_of", "row_of"]
+
+# All other fields are columns, as JSON.
+_AS_THEY_ARE: Final = (b"sealed", b"revision")
+
+
+def member_of(key: AccountKey) -> bytes:
+    """What stands for *key* in the index of all, and at the end of its record's key."""
+    # No account and no provider holds a control character; UTF-8 sorts by code points.
+    return f"{key.provider}\0{key.account}".encode()
+
+
+def flat(fields: Mapping[str, Any]) -> list[Any]:
+    """Names and values in turn, as HSET takes them."""
+    return [each for pair in fields.items() for each in pair]
+
+
+def fields_of(members: list[bytes]) -> dict[bytes, bytes]:
+    """The same back, as HGETALL in a script says it."""
+    return dict(zip(members[::2], members[1::2], strict=True))
+
+
+def columns_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What the fields say, without what is sealed."""
+    return {
+        name.decode(): json.loads(value)
+        for name, value in fields.items()
+        if name not in _AS_THEY_ARE
+    }
+
+
+def row_of(members: list[bytes]) -> Row:
+    """The record in a hash that is not empty."""
+    fields = fields_of(members)
+    return Row(columns_of(fields), fields[b"sealed"], fields[b"revision"].decode())
