@@ -73,7 +73,7 @@ async def sync_orders(context: JobContext, account: str) -> None:
 
 
 @app.periodic(cron="* * * * * */5")  # every five seconds, in one of the workers
-@app.task(queueing_lock="rescue", pass_context=True)
+@app.task(pass_context=True)
 async def rescue(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - given
     """Give the jobs of workers that were killed to those that live."""
     jobs = context.app.job_manager
