@@ -3,7 +3,7 @@
 It shows the same as pool_on_postgres.py: a worker that is killed loses no order and no
 grant.
 
-    pip install 'everbearer[cli,redis]' 'saq[redis]'
+    pip install 'everbearer[cli,redis]' 'saq[hiredis]'
     export TOKEN_STORE=redis://host:6379/0
     export EVERBEARER_KEYS=...                    # what `everbearer key new` prints
     python examples/notebook.py acme              # connects an account
