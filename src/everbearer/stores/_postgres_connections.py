@@ -18,12 +18,21 @@ from everbearer.tokens import AccountKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SECONDS", "Connections", "explained"]
+__all__ = ["SECONDS", "TROUBLE", "Connections", "explained"]
 
 _log = logging.getLogger("everbearer.stores")
 
 SECONDS: Final = 5.0
 """For a connection, and for a statement: half a lease, or it comes too late."""
+
+TROUBLE: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # Of a connection whose server has said good-bye and is yet to hang up.
+    asyncpg.InternalClientError,
+    OSError,  # TimeoutError is one.
+)
+"""What asyncpg raises when the server cannot be reached, or refuses."""
 
 _RECONNECT: Final = (0.5, 1.5)
 
@@ -126,9 +135,7 @@ class Connections:
         Nothing depends on it: whoever waits looks now and then as well.
         """
         while True:
-            with contextlib.suppress(
-                asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
-            ):
+            with contextlib.suppress(*TROUBLE):
                 await self._listen_once()
             self.listening = False
             _log.info(

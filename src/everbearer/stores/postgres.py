@@ -14,13 +14,16 @@ import os
 import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import asyncpg
-
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
-from everbearer.stores._postgres_connections import SECONDS, Connections, explained
+from everbearer.stores._postgres_connections import (
+    SECONDS,
+    TROUBLE,
+    Connections,
+    explained,
+)
 from everbearer.stores._postgres_sql import Names, statements_for
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
@@ -292,12 +295,7 @@ class PostgresStore(SwappingStore):
             connections = await self._connections()
             async with connections.pool.acquire(timeout=SECONDS) as connection:
                 return await work(connection)
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            OSError,  # TimeoutError is one.
-            ValueError,
-        ) as error:
+        except (*TROUBLE, ValueError) as error:
             trouble = explained(error)
         # Not in the handler: asyncpg's error may hold the arguments of the statement.
         raise trouble
