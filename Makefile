@@ -28,11 +28,11 @@ READY = $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test mutants fuzz lint format types imports docs bench
-.PHONY: audit requirements clean
+.PHONY: chaos chaos-short audit requirements clean
 
 help:
 	@echo "make demo | test | mutants | fuzz | lint | format | types | imports"
-	@echo "     docs | bench | audit | requirements | clean"
+	@echo "     docs | chaos | chaos-short | bench | audit | requirements | clean"
 
 # Installing the package last and without dependencies keeps the pinned ones.
 $(READY): requirements/dev.txt pyproject.toml $(PINS) $(WHEEL)
@@ -79,6 +79,13 @@ imports: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Ten minutes of it; a seed that found something: make chaos ARGS="--seed 7"
+chaos: $(READY)
+	$(BIN)/python -m tests.failures.chaos --seconds 600 $(ARGS)
+
+chaos-short: $(READY)
+	$(BIN)/python -m tests.failures.chaos --seconds 60 $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks $(ARGS)

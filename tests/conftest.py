@@ -1,4 +1,7 @@
-"""For every test: the canary, which fails a test that lets a secret be seen."""
+"""For every test: the canary, which fails a test that lets a secret be seen.
+
+And for those of `tests/failures`: the world in which their schedules happen.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ pytest_plugins = [
     "tests._flows",
     "tests._servers",
     "tests.failures.modes._late_modes",
+    "tests.failures._world",
 ]
 
 # No test depends on how busy the machine is, or on luck: what is random is `make fuzz`.

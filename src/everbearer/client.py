@@ -13,11 +13,18 @@ from everbearer.authorization import Authorization
 from everbearer.errors import ConfigurationError, EverbearerError
 from everbearer.events import Hooks
 from everbearer.providers import by_name, named
-from everbearer.refresh import Refresher, Timing, age_of, learn
-from everbearer.stores import NewGrant, hold, let_go, open_store
-from everbearer.token_endpoint import Revocation, TokenEndpoint, is_acceptable_token
-from everbearer.tokens import AccountKey, Token, account_key, status_of
-from everbearer.transport import AccountSession, ApiBase, Connections, Home, read_facts
+from everbearer.refresh import Refresher, Timing, age_of, learn, revoking
+from everbearer.stores import NewGrant, hold, let_go, open_store, spills_of
+from everbearer.token_endpoint import TokenEndpoint, check_adoptable
+from everbearer.tokens import AccountKey, account_key, status_of
+from everbearer.transport import (
+    AccountSession,
+    ApiBase,
+    Connections,
+    Home,
+    is_accepted,
+    read_facts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -28,8 +35,8 @@ if TYPE_CHECKING:
     from everbearer._clock import Clock
     from everbearer.events import Hook
     from everbearer.providers import Registration
-    from everbearer.stores import Keyring, TokenStore
-    from everbearer.tokens import AccountStatus, TokenRecord
+    from everbearer.stores import Keyring, Place, TokenStore
+    from everbearer.tokens import AccountStatus, Token, TokenRecord
 
 __all__ = ["Client"]
 
@@ -62,6 +69,10 @@ class Client:
 
         timing: Deadlines of a refresh.
 
+        spill: A folder for rotated tokens that the store does not take, sealed; by
+            default beside a SQLite database, else in folders of this user.  False for
+            none: then such a token ends with its process.
+
     Raises:
         ConfigurationError: Two registrations have one name, or the store URL is wrong.
     """
@@ -74,6 +85,7 @@ class Client:
         keyring: Keyring | None = None,
         hooks: Iterable[Hook] = (),
         timing: Timing | None = None,
+        spill: Place = None,
         _clock: Clock | None = None,
     ) -> None:
         self._home = Home()
@@ -82,6 +94,8 @@ class Client:
             name: ApiBase(registration.provider.base.api)
             for name, registration in self._registrations.items()
         }
+        self._spill: Place = spill
+        self._keyring = keyring
         clock = _clock or SystemClock()
         self._store = open_store(store, keyring=keyring, clock=clock)
         self._http = Connections(self._ensure_open, session)
@@ -97,6 +111,7 @@ class Client:
             self._hooks,
             self._timing,
             self._endpoint.skews,
+            probe=self._is_accepted,
         )
         self._closed = False
         self.authorization = Authorization(
@@ -140,6 +155,8 @@ class Client:
             self._check_not_closed()  # Somebody may have, while the store opened.
             self._http.start()
             self._refresher.begin()
+            spills = spills_of(self._store, self._spill, self._keyring)
+            self._refresher.recover(self._store, spills)
         except BaseException:
             if let_go(self._store):
                 await self._store.aclose()
@@ -281,19 +298,7 @@ class Client:
             StoreError: It cannot be stored.
         """
         key = self._key(provider, account)
-        if not isinstance(token, Token):
-            raise ConfigurationError(
-                "adopt takes a Token: Token(access_token=..., ...)"
-            )
-        if token.access_token is None and token.refresh_token is None:
-            raise ConfigurationError("the Token to adopt holds no token at all")
-        for name in ("access_token", "refresh_token"):
-            text = getattr(token, name)
-            if text is not None and not is_acceptable_token(text):
-                raise ConfigurationError(
-                    f"the {name} to adopt is not one that a provider issues: "
-                    "printable ASCII, no spaces or line ends"
-                )
+        check_adoptable(token)
         record = await self._put(key, token, if_absent=if_absent)
         return status_of(key, record)
 
@@ -309,28 +314,16 @@ class Client:
             StoreError: It cannot be deleted; nothing was revoked.
         """
         key = self._key(provider, account)
-        registration = self._registrations[provider]
         store = await self._open_store()
         record = await store.delete(key)
-        self._refresher.account(key).forget()
-        described = registration.provider
-        ending = Revocation.of(described, record.token) if record else None
-        if ending is None or described.revoke is None:
+        await self._refresher.forget(key, store)
+        account_tokens = self._refresher.account(key)
+        revoke = revoking(account_tokens, record.token, whole=True) if record else None
+        if revoke is None:
             return
-        revoking = self._refresher.spawn(
-            key,
-            self._endpoint.ask(
-                registration,
-                ending,
-                total=self._timing.deadline,
-                connect=self._timing.connect,
-                account=account,
-            ),
-            "revoke",
-        )
         extra = {"provider": provider, "account": account}
         try:
-            outcome = await asyncio.shield(revoking)
+            outcome = await asyncio.shield(revoke)
         except EverbearerError as error:
             # RFC 7009 section 2.2: what is forgotten here stays forgotten.
             _log.warning("%s/%s: not revoked: %s", *key, error, extra=extra)
@@ -370,6 +363,13 @@ class Client:
         provider = account.registration.provider
         asking = read_facts(record, provider, base, self._http, self._hooks)
         return status_of(key, await learn(account, record, asking))
+
+    async def _is_accepted(self, key: AccountKey, access_token: str) -> bool | None:
+        """Whether the API takes it, where a harmless call can tell (rule 14)."""
+        base, provider = self._bases[key.provider], self._registrations[key.provider]
+        return await is_accepted(
+            access_token, key, provider.provider, base, self._http, self._hooks
+        )
 
     async def _put(
         self, key: AccountKey, token: Token, *, if_absent: bool

@@ -27,6 +27,10 @@ __all__ = [
     "ResendRefused",
     "SaveFailed",
     "SavedLate",
+    "SpillAdopted",
+    "SpillFailed",
+    "SpillUnreadable",
+    "Spilled",
     "StandingChanged",
 ]
 
@@ -78,14 +82,25 @@ class RefreshFailed(Event):
 
 @frozen
 class RefreshConflict(Event):
-    """Another process stored a token first; ours was *resolution*: adopted, dropped."""
+    """Another process stored a token first.
+
+    Attributes:
+        resolution: What came of it: ``adopted`` (theirs is used), ``dropped`` (the
+            account was disconnected or authorized anew), ``kept`` (ours is the
+            record's alternate), ``replaced`` (the API took only ours: it is stored),
+            ``promoted`` (theirs was refused: the alternate has its turn).
+    """
 
     resolution: str
 
 
 @frozen
 class SaveFailed(Event):
-    """LOUD: a rotated token could not be stored and lives in this process only."""
+    """LOUD: a rotated token could not be stored: this process, and its spill, have it.
+
+    Attributes:
+        attempts: How often it was tried so far.
+    """
 
     attempts: int
 
@@ -95,6 +110,49 @@ class SavedLate(Event):
     """A token that had been unsaved, or came after its deadline, is stored now."""
 
     version: int
+
+
+@frozen
+class Spilled(Event):
+    """LOUD: the unsaved token is in a sealed file of this host, at *path*.
+
+    It is taken from there by the next process that needs it; the file goes away when
+    the store has the token, or a later one.
+    """
+
+    path: str
+
+
+@frozen
+class SpillFailed(Event):
+    """LOUD: an unsaved token could not be spilled either: only this process has it.
+
+    Attributes:
+        why: No key to seal it with, or no folder that takes it, in words.
+    """
+
+    why: str
+
+
+@frozen
+class SpillAdopted(Event):
+    """A token that another process could not store is stored now, as *version*."""
+
+    version: int
+
+
+@frozen
+class SpillUnreadable(Event):
+    """LOUD: the spill at *path* does not open; it is left in place.
+
+    *provider* and *account* are what the file says, and empty where it does not.
+
+    Attributes:
+        why: Cut, changed, or sealed with a key that is not on the keyring, in words.
+    """
+
+    path: str
+    why: str
 
 
 @frozen

@@ -10,9 +10,12 @@ from contextlib import closing
 
 import pytest
 import pytest_asyncio
+from attrs import evolve
 
+from everbearer._clock import instant
 from everbearer.errors import ConfigurationError
 from everbearer.stores import Due, SqliteStore, _sqlite_schema
+from everbearer.tokens import Token
 
 pytestmark = pytest.mark.asyncio
 
@@ -161,6 +164,40 @@ async def test_the_release_before_can_read_and_write_this_schema(path, store, ma
     raw(path, "UPDATE everbearer_records SET minted_at = minted_at + 5")
     record = await store.load(make.key)
     assert await store.due("billit", math.inf, 9) == (Due(record.minted_at, "acme"),)
+
+
+async def test_an_older_release_knows_no_alternate(path, store, make):
+    """What it carries along when it stores a successor is about the token before."""
+    record = await store.put(make.key, make.grant())
+    spent = record.refresh_fingerprint
+    await store.replace(make.key, make.rotation(record, "r1", spent=spent))
+    await store.replace(make.key, make.rotation(record, "x1", spent=spent))
+    assert (await store.load(make.key)).alternate.refresh_token == "x1"
+    # It knows the columns and the members of a token, and none besides.
+    raw(path, "UPDATE everbearer_records SET version = 3")
+    after = await store.load(make.key)
+    assert (after.alternate, after.parent) == (None, "")
+    assert (await store.acquire(make.key, make.asked())).granted
+
+
+async def test_an_alternate_is_sealed(path, store, make):
+    """It is a secret like the token that it stands beside."""
+    record = await store.put(make.key, make.grant())
+    spent = record.refresh_fingerprint
+    await store.replace(make.key, make.rotation(record, "r1", spent=spent))
+    token = Token(
+        "access-canary",
+        "refresh-canary",
+        instant(1_700_000_000.123456),
+        instant(1_800_000_000.0),
+        "read",
+        {"ids": [1, None]},
+    )
+    rotation = evolve(make.rotation(record, spent=spent), token=token)
+    await store.replace(make.key, rotation)
+    await store.renew(make.key, make.asked())
+    assert (await store.load(make.key)).alternate == token
+    assert b"canary" not in b"".join(f.read_bytes() for f in path.parent.iterdir())
 
 
 async def test_the_number_of_a_newer_schema_stays(path, store):

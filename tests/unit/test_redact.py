@@ -43,6 +43,10 @@ from everbearer.transport._bearer import BearerValue
 KEY = AccountKey("billit", "acme")
 
 
+def record_of(token):
+    return TokenRecord(KEY, "i0", 1, token, 0.0)
+
+
 # ---- fingerprints
 
 
@@ -228,7 +232,7 @@ def test_a_password_in_a_url_is_refused_unseen(canary, use, form):
 def test_a_record_that_makes_no_sense(canary, spoil):
     """Its error, and what led to it, hold no part of what was sealed."""
     secret = secrets.token_urlsafe(32)
-    plain = spoil(dump_secret(Token(secret, secret), {}))
+    plain = spoil(dump_secret(record_of(Token(secret, secret)), {}))
     row = {"provider": "billit", "account": "acme"}
     for parse in (parse_record, parse_pending):
         with pytest.raises(EverbearerError, match="makes no sense"):
@@ -248,7 +252,7 @@ def test_a_token_that_cannot_be_stored(canary, extra):
     """The error says what extra may hold, and shows nothing of it."""
     secret = secrets.token_urlsafe(32)
     with pytest.raises(ConfigurationError):
-        dump_secret(Token(secret, extra={"mine": secret, **extra}), {})
+        dump_secret(record_of(Token(secret, extra={"mine": secret, **extra})), {})
     assert canary.leaks() == []
 
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from everbearer._clock import instant
 from everbearer.errors import StoreError
-from everbearer.events import RefreshFailed
+from everbearer.events import RefreshConflict, RefreshFailed
 from everbearer.refresh._attempt import Landing
 from everbearer.refresh._back_off import next_back_off
 from everbearer.refresh._decision import ENDINGS, Decision
@@ -104,6 +104,15 @@ async def refuse(
     )
     marked = await _mark(attempt, store, refusal)
     attempt.refresher.learn_store_clock(marked.now)
+    if marked.outcome is Replacement.ALTERNATE:
+        _log.warning(
+            "%s/%s: the token endpoint refused the stored token, the alternate has "
+            "its turn",
+            *attempt.key,
+            extra=attempt.log_extra,
+        )
+        attempt.refresher.hooks(RefreshConflict(*attempt.key, "promoted"))
+        return None
     if marked.outcome in {Replacement.CONFLICT, Replacement.GONE}:
         return None
     if marked.outcome is Replacement.STORED:

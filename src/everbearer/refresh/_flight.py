@@ -22,6 +22,7 @@ from everbearer.refresh._decision import Decision, active_back_off, decide, fact
 from everbearer.refresh._ending import give_back, refuse
 from everbearer.refresh._lease import HeldLease
 from everbearer.refresh._spending import grace, spend
+from everbearer.refresh._spilling import adopt_spills
 from everbearer.stores import Asked, Settlement
 from everbearer.tokens import BackOffKind
 
@@ -34,7 +35,8 @@ __all__ = ["Flight"]
 
 _log = logging.getLogger("everbearer.refresh")
 
-_SPENDING = frozenset({Decision.SPEND, Decision.REPLAY, Decision.LAST_RESORT})
+_AGAIN = frozenset({Decision.REPLAY, Decision.LAST_RESORT})
+_SPENDING = _AGAIN | {Decision.SPEND}
 
 
 class Flight:
@@ -180,12 +182,20 @@ class Flight:
         """Spend, or find that there is no need; None: look again from the start."""
         attempt = self._attempt
         lease = HeldLease(
-            store, attempt.key, attempt.asked, attempt.clock, acquired, taken_at
+            store,
+            attempt.key,
+            attempt.asked,
+            attempt.clock,
+            acquired,
+            taken_at,
+            outlasting=bool(attempt.registration.provider.replay_window),
         )
         record, found = acquired.record, acquired.found
         async with lease:
             decision = self._decide(record, leased=True, found=found)
-            if decision in {Decision.REPLAY, Decision.LAST_RESORT}:
+            if decision in _AGAIN:
+                if await adopt_spills(attempt.account, store, attempt.asked.id):
+                    return None
                 latest = await grace(attempt, store, lease, acquired)
                 decision = Decision.LEASE
                 if latest is not None:
@@ -193,6 +203,11 @@ class Flight:
                     found = latest.live_intent
                     acquired = evolve(acquired, record=latest, found=found)
                     decision = self._decide(latest, leased=True, found=found)
+                # Whoever holds the pair may have spilled it in the meantime.
+                if decision in _AGAIN and await adopt_spills(
+                    attempt.account, store, attempt.asked.id
+                ):
+                    return None
             if decision in _SPENDING:
                 return await spend(attempt, store, lease, decision, acquired)
             await give_back(attempt, store, Settlement(found, restore=True))

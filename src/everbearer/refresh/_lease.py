@@ -35,6 +35,17 @@ class HeldLease:
     """An async context manager around what happens under a lease.
 
     It does not give the lease back: what ends a flight does so in the same write.
+
+    Args:
+        store, key, asked, clock: Whose lease, and where.
+
+        acquired: What the store granted.
+
+        taken_at: From when the term counts.
+
+        outlasting: Whether it is renewed while a request is out even if the record
+            has moved, because the lease's end lets others use what was stored
+            meanwhile (rule 19).
     """
 
     def __init__(
@@ -45,6 +56,8 @@ class HeldLease:
         clock: Clock,
         acquired: Acquired,
         taken_at: float,
+        *,
+        outlasting: bool = False,
     ) -> None:
         self._store = store
         self._key = key
@@ -56,7 +69,8 @@ class HeldLease:
         # When the record last said that the token may be sent: acquire says so, unless
         # it found somebody else's intent.
         self._noted_at = taken_at if acquired.found is None else -math.inf
-        self._closed = False
+        self._outlasting = outlasting
+        self._closed = self._sent = False
         self._renewing: asyncio.Task[None] | None = None
         self.lost = False
         self.failures = 0
@@ -108,24 +122,26 @@ class HeldLease:
             await self._renew(spending)
         if self._closed or self.lost or self.left < enough:
             raise LeaseLost("the lease could not be made sure of in time")
+        self._sent = True
 
     async def _renew(self, spending: str | None = None) -> None:
         started = self._clock.elapsed()
         answer = await self._store.renew(self._key, self._asked, spending=spending)
         if answer is None or not answer.granted or moved(answer.record, self._record):
             self.lost = True
+            self._outlasting &= answer is not None and answer.granted
             raise LeaseLost("another process took over this refresh")
         self._taken_at = started
         if spending is not None:
             self._noted_at = started
 
     async def _renew_at_a_third(self) -> None:
-        while not self.lost:
+        while not self.lost or (self._sent and self._outlasting):
             await asyncio.sleep(self._asked.term / 3)
             try:
                 await self._renew()
             except LeaseLost:
-                return
+                continue
             except Exception as error:  # noqa: BLE001 - nobody awaits this task
                 _log.debug("lease not renewed: %s", type(error).__name__)
                 # Not lost for sure: tried again at the next third; counted, because a

@@ -17,17 +17,20 @@ from everbearer.events import FlightAbandoned
 from everbearer.refresh._account import AccountTokens
 from everbearer.refresh._circuit import Circuits
 from everbearer.refresh._held import Moment
+from everbearer.refresh._spilling import adopt_spills, recover
 from everbearer.refresh.keeper import keep
 from everbearer.token_endpoint import Skews
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from pathlib import Path
 
     from everbearer._clock import Clock
     from everbearer.events import Hooks
     from everbearer.providers import Registration
+    from everbearer.refresh._siblings import Probe
     from everbearer.refresh._timing import Timing
-    from everbearer.stores import TokenStore
+    from everbearer.stores import Spills, TokenStore
     from everbearer.token_endpoint import TokenEndpoint
     from everbearer.tokens import AccountKey
 
@@ -53,6 +56,8 @@ class Refresher:
         hooks: Hooks,
         timing: Timing,
         skews: Skews | None = None,
+        *,
+        probe: Probe | None = None,
     ) -> None:
         self.registrations = registrations
         self.open_store = open_store
@@ -62,6 +67,7 @@ class Refresher:
         self.timing = timing
         self.skews = skews or Skews(clock)
         self.skews.listen(self._time_moved)
+        self.probe = probe
         self.circuits = Circuits(timing.back_off)
         self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
@@ -70,6 +76,10 @@ class Refresher:
         self._keeping: set[asyncio.Event] = set()
         self._store_ahead = clock.wall() - clock.elapsed()
         self._heard_store = False
+        self.spills: Spills | None = None
+        # Files that were told of.
+        self.unreadable: set[Path] = set()
+        self._recovering: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Name who takes leases: this process, which may have been forked since."""
@@ -114,6 +124,26 @@ class Refresher:
                 exc_info=error,
                 extra={"provider": key.provider, "account": key.account},
             )
+
+    # ---- spills
+
+    def recover(self, store: TokenStore, spills: Spills | None) -> None:
+        """Offer *store* what processes of this host could not save (rule 17)."""
+        self.spills = spills
+        if spills is None:
+            return
+        self._recovering = asyncio.create_task(
+            recover(self, store), name="everbearer-recover"
+        )
+        self._recovering.add_done_callback(_recovered)
+
+    async def forget(self, key: AccountKey, store: TokenStore) -> None:
+        """Drop what this process holds of *key*, and this host in spills.
+
+        The account is gone from *store*, so that a spill is not adopted but revoked.
+        """
+        self.account(key).forget()
+        await adopt_spills(self.account(key), store)
 
     # ---- clocks
 
@@ -175,6 +205,10 @@ class Refresher:
         self.stop_keeping()
         bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
         started = self.clock.elapsed()
+        if self._recovering is not None and not self._recovering.done():
+            # What it leaves behind stays where it is.
+            await asyncio.wait({self._recovering}, timeout=bound)
+            self._recovering.cancel()
         while self._tasks and (left := bound - (self.clock.elapsed() - started)) > 0:
             await asyncio.wait(set(self._tasks), timeout=left)
             # A flight may have left a task behind that saves what came late.
@@ -201,5 +235,16 @@ class Refresher:
     def abandon(self) -> None:
         """After a fork: forget the parent's flights and tokens, untouched."""
         self._tasks.clear()
+        self._recovering = None
         for account in self._accounts.values():
             account.abandon()
+
+
+def _recovered(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error(
+            "spills were not looked through: %s",
+            type(error).__name__,
+            exc_info=error,
+            extra={"provider": "", "account": ""},
+        )

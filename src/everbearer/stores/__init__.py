@@ -8,7 +8,9 @@ from everbearer.stores._protocol import (
     TokenStore,
 )
 from everbearer.stores._sharing import hold, let_go
-from everbearer.stores._transitions import (
+from everbearer.stores._spill import Spill, Spills, UnreadableSpill
+from everbearer.stores._spill_home import Place, SpillHome, Spilling, spills_of
+from everbearer.stores._writes import (
     Acquired,
     Asked,
     NewGrant,
@@ -31,16 +33,23 @@ __all__ = [
     "Keyring",
     "MemoryStore",
     "NewGrant",
+    "Place",
     "Refusal",
     "Released",
     "Replaced",
     "Replacement",
     "Rotation",
     "Settlement",
+    "Spill",
+    "SpillHome",
+    "Spilling",
+    "Spills",
     "SqliteStore",
     "TakenAuthorization",
     "TokenStore",
+    "UnreadableSpill",
     "hold",
     "let_go",
     "open_store",
+    "spills_of",
 ]

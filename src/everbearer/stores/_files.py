@@ -7,12 +7,13 @@ import logging
 import os
 import secrets
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NO_ACCOUNT", "make_private", "warn_if_shared"]
+__all__ = ["NO_ACCOUNT", "make_private", "warn_if_shared", "write_private"]
 
 _log = logging.getLogger("everbearer.stores")
 
@@ -48,6 +49,29 @@ def make_private(place: Path, content: bytes = b"") -> bool:
         draft.unlink()
     _sync_folder(place.parent)
     return True
+
+
+def write_private(place: Path, content: bytes) -> None:
+    """Write the file *place* with mode 0600, over what is there, whole or not at all.
+
+    When it returns, a power cut does not take it away.
+
+    Raises:
+        OSError: The folder is missing, full or cannot be written.
+    """
+    draft = place.with_name(f"{place.name}.{secrets.token_hex(8)}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(place)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    _sync_folder(place.parent)
 
 
 def warn_if_shared(place: Path) -> None:

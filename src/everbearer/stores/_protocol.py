@@ -20,7 +20,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from everbearer.stores._transitions import (
+    from everbearer.stores._writes import (
         Acquired,
         Asked,
         NewGrant,

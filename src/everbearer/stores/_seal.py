@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import AccountKey
 
-__all__ = ["PENDING", "TOKEN", "open_sealed", "seal"]
+__all__ = ["PENDING", "SPILL", "TOKEN", "open_sealed", "seal"]
 
 TOKEN: Final = "token"
 PENDING: Final = "pending authorization"
+SPILL: Final = "spilled rotation"
 
 _FORMAT: Final = b"\x01"
 _HEADER: Final = 1 + 8

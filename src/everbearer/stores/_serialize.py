@@ -15,6 +15,7 @@ from attrs import asdict, field, frozen
 
 from everbearer._clock import instant, seconds
 from everbearer.errors import ConfigurationError, Reason, StoreError
+from everbearer.stores._writes import Rotation
 from everbearer.tokens import (
     AccountKey,
     BackOff,
@@ -34,9 +35,12 @@ __all__ = [
     "Stored",
     "dump_pending",
     "dump_record",
+    "dump_rotation",
     "dump_secret",
     "parse_pending",
     "parse_record",
+    "parse_rotation",
+    "sealed_alike",
 ]
 
 _T = TypeVar("_T")
@@ -82,6 +86,39 @@ class _Secret:
     refresh_token: str | None = None
     scope: str | None = None
     extra: dict[str, Any] = field(factory=dict)
+
+
+@frozen(repr=False)
+class _WholeToken(_Secret):
+    """A token of which nothing is in a column."""
+
+    expires_at: float | None = None
+    refresh_expires_at: float | None = None
+
+
+@frozen(repr=False)
+class _Descent:
+    """Where a token comes from, and its alternate.
+
+    An older release carries it along unread when it stores a successor, so it says
+    which version it is about.
+    """
+
+    version: int
+    parent: str
+    alternate: _WholeToken | None = None
+
+
+@frozen(repr=False)
+class _SpilledRotation:
+    """The sealed part of a spill."""
+
+    incarnation: str
+    version: int
+    spent: str
+    token: _WholeToken
+    rejections: int
+    when: float
 
 
 @frozen(repr=False)
@@ -142,20 +179,35 @@ def dump_record(record: TokenRecord) -> dict[str, Any]:
     return columns
 
 
-def dump_secret(token: Token, unknown: Mapping[str, Any]) -> bytes:
-    """The part of *token* that is sealed, with the *unknown* members it was read with.
+def dump_secret(record: TokenRecord, unknown: Mapping[str, Any]) -> bytes:
+    """What is sealed of *record*, with the *unknown* members it was read with.
 
     Raises:
         ConfigurationError: ``extra`` holds what JSON cannot say.
     """
+    token, alternate = record.token, record.alternate
     return _dumped(
         {
             **unknown,
+            "descent": {
+                "version": record.version,
+                "parent": record.parent,
+                "alternate": None if alternate is None else _whole(alternate),
+            },
             "access_token": token.access_token,
             "refresh_token": token.refresh_token,
             "scope": token.scope,
             "extra": dict(token.extra),
         }
+    )
+
+
+def sealed_alike(before: TokenRecord, after: TokenRecord) -> bool:
+    """Whether what is sealed of *before* will do for *after*."""
+    return (
+        before.token is after.token
+        and before.alternate is after.alternate
+        and (before.version, before.parent) == (after.version, after.parent)
     )
 
 
@@ -178,8 +230,9 @@ def parse_record(row: Mapping[str, Any], plain: bytes) -> Stored:
             expires_at=instant(row["expires_at"]),
             refresh_expires_at=instant(row["refresh_expires_at"]),
         )
+        columns |= _descent(members.get("descent"), row["version"])
         record = TokenRecord(key=key, **columns)
-        known = set(_members(_Secret))
+        known = {*_members(_Secret), "descent"}
         unknown = {k: v for k, v in members.items() if k not in known}
     except _NONSENSE as error:
         trouble = error
@@ -217,6 +270,77 @@ def parse_pending(row: Mapping[str, Any], plain: bytes) -> PendingAuthorization:
     except _NONSENSE as error:
         trouble = error
     raise _nonsense(key, trouble)
+
+
+def dump_rotation(rotation: Rotation, when: float) -> bytes:
+    """*rotation* as it is sealed into a spill, *when* in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: ``extra`` holds what JSON cannot say.
+    """
+    return _dumped(
+        {
+            "incarnation": rotation.incarnation,
+            "version": rotation.version,
+            "spent": rotation.spent,
+            "token": _whole(rotation.token),
+            "rejections": rotation.rejections,
+            "when": when,
+        }
+    )
+
+
+def parse_rotation(key: AccountKey, plain: bytes) -> tuple[Rotation, float]:
+    """A spilled rotation, of no flight any more, and when it was spilled.
+
+    Raises:
+        StoreError: It makes no sense.
+    """
+    try:
+        spilled = _edge.structure(json.loads(plain), _SpilledRotation)
+        return Rotation(
+            spilled.incarnation,
+            spilled.version,
+            _token(spilled.token),
+            flight="",
+            rejections=spilled.rejections,
+            spent=spilled.spent,
+        ), spilled.when
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        trouble = error
+    raise _nonsense(key, trouble)
+
+
+def _descent(said: object, version: int) -> dict[str, Any]:
+    """The members of the record that *said* tells, if it is about this version."""
+    if said is None:
+        return {}
+    descent = _edge.structure(said, _Descent)
+    if descent.version != version:
+        return {}
+    alternate = descent.alternate
+    return {
+        "parent": descent.parent,
+        "alternate": None if alternate is None else _token(alternate),
+    }
+
+
+def _whole(token: Token) -> dict[str, Any]:
+    return {
+        "access_token": token.access_token,
+        "refresh_token": token.refresh_token,
+        "expires_at": seconds(token.expires_at),
+        "refresh_expires_at": seconds(token.refresh_expires_at),
+        "scope": token.scope,
+        "extra": dict(token.extra),
+    }
+
+
+def _token(whole: _WholeToken) -> Token:
+    members = _shallow(whole)
+    for name in ("expires_at", "refresh_expires_at"):
+        members[name] = instant(members[name])
+    return Token(**members)
 
 
 def _reason(value: str | None) -> Reason | None:

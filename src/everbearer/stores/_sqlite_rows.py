@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from everbearer.stores._protocol import Due
 from everbearer.stores._seal import TOKEN, open_sealed, seal
-from everbearer.stores._serialize import Stored, dump_record, dump_secret, parse_record
+from everbearer.stores._serialize import (
+    Stored,
+    dump_record,
+    dump_secret,
+    parse_record,
+    sealed_alike,
+)
 from everbearer.stores._sqlite_schema import SQL
 from everbearer.tokens import AccountKey
 
@@ -41,12 +47,12 @@ def save(
 ) -> None:
     """Write *after* over what was *found*; seal anew only what has changed."""
     before = found[0].record if found else None
-    if found and before and before.token is after.token:
+    if found and before and sealed_alike(before, after):
         sealed = found[1]
     else:
         # What a newer release sealed beside the token is about that authorization.
         same = found and before and before.incarnation == after.incarnation
-        plain = dump_secret(after.token, found[0].unknown if found and same else {})
+        plain = dump_secret(after, found[0].unknown if found and same else {})
         sealed = seal(keyring, plain, TOKEN, after.key)
     connection.execute(SQL["save"], dump_record(after) | {"sealed": sealed})
 

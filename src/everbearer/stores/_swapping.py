@@ -12,6 +12,8 @@ write what was decided before.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import secrets
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -21,14 +23,22 @@ from attrs import field, frozen
 from everbearer.errors import StoreError
 from everbearer.stores import _transitions as transitions
 from everbearer.stores._seal import TOKEN, open_sealed, seal
-from everbearer.stores._serialize import Stored, dump_record, dump_secret, parse_record
-from everbearer.stores._wakeups import mark_of
+from everbearer.stores._serialize import (
+    Stored,
+    dump_record,
+    dump_secret,
+    parse_record,
+    sealed_alike,
+)
+from everbearer.stores._spill_home import SpillHome
+from everbearer.stores._wakeups import Wakeups, mark_of
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from everbearer._clock import Clock
+    from everbearer.stores._wakeups import Mark
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import TokenRecord
 
@@ -41,6 +51,10 @@ STALE_AFTER: Final = 1.0
 # something wrong.
 _MOST_TRIES: Final = 100
 _MOST_REMEMBERED: Final = 1000
+# Seconds between two looks of whoever waits, not all at once: where changes are heard,
+# and where they are not (as behind PgBouncer in transaction mode).
+_LOOK_TOO: Final = (0.5, 1.0)
+_LOOK: Final = (0.05, 0.15)
 
 
 class _Outcome(Protocol):
@@ -112,11 +126,20 @@ class SwappingStore(ABC):
         standing: Whether *clock* takes the server's place, in tests.
     """
 
+    _url: str
+
     def __init__(self, keyring: Keyring, clock: Clock, *, standing: bool) -> None:
         self._keyring = keyring
         self._clock = clock
         self._standing = standing
         self._seen: dict[AccountKey, _Seen] = {}
+        self._wakeups = Wakeups()
+
+    def spill_home(self) -> SpillHome:
+        """In folders of this user, sealed with the keys of the records."""
+        # Without user, password and options: the same place after they are changed.
+        where = self._url.rpartition("@")[2].partition("?")[0]
+        return SpillHome(f"{type(self).__name__} {where} {self!r}", self._keyring)
 
     # ---- what a back end brings
 
@@ -144,6 +167,14 @@ class SwappingStore(ABC):
     @abstractmethod
     async def _server_now(self) -> float:
         """The server's clock."""
+
+    @abstractmethod
+    async def _mark(self, key: AccountKey) -> Mark | None:
+        """What tells somebody who waits for the record of *key* that it changed."""
+
+    @abstractmethod
+    async def _hears(self) -> bool:
+        """Whether changes that others make are told here."""
 
     # ---- what they all do
 
@@ -217,6 +248,28 @@ class SwappingStore(ABC):
                 self._seen.pop(key, None)
                 return seen.stored.record
 
+    async def changed(
+        self, key: AccountKey, seen: TokenRecord | None, within: float
+    ) -> None:
+        """Return when the record of *key* differs from *seen*, or *within* seconds.
+
+        This process's own writes wake it at once, those of others as soon as the
+        server tells; and it looks by itself too, so that a lost notification only
+        costs the time between two looks.
+        """
+        before = mark_of(seen)
+        # Not by cancelling what is under way: drivers have swallowed that.
+        end = asyncio.get_running_loop().time() + within
+        with self._wakeups.watching(key) as woken:
+            while await self._mark(key) == before:
+                left = end - asyncio.get_running_loop().time()
+                if left <= 0:
+                    return
+                look = _LOOK_TOO if await self._hears() else _LOOK
+                pause = random.uniform(*look)  # noqa: S311 - no secret
+                await _nap(woken, min(pause, left))
+                woken.clear()
+
     async def _change(
         self, key: AccountKey, change: Callable[[TokenRecord, float], _O]
     ) -> _O | None:
@@ -258,8 +311,8 @@ class SwappingStore(ABC):
         sealed, unknown = seen.sealed, seen.stored.unknown if seen.stored else {}
         if before is None or before.incarnation != after.incarnation:
             unknown = {}  # It was about another authorization.
-        if before is None or before.token is not after.token:
-            plain = dump_secret(after.token, unknown)
+        if before is None or not sealed_alike(before, after):
+            plain = dump_secret(after, unknown)
             sealed = seal(self._keyring, plain, TOKEN, after.key)
         row = Row(dump_record(after), sealed, secrets.token_hex(8))
         at = self._clock.elapsed()
@@ -302,3 +355,11 @@ class SwappingStore(ABC):
         if seen is None or self._clock.elapsed() - seen.at >= STALE_AFTER:
             return None
         return seen
+
+
+async def _nap(woken: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await woken.wait()
+    except TimeoutError:
+        return

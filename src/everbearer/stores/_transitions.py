@@ -7,12 +7,22 @@ docs/explanation/exactly-once.md.
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from everbearer._redact import fingerprint
+from everbearer.stores._writes import (
+    Acquired,
+    Asked,
+    NewGrant,
+    Refusal,
+    Released,
+    Replaced,
+    Replacement,
+    Rotation,
+    Settlement,
+)
 from everbearer.tokens import (
     BackOff,
     BackOffKind,
@@ -23,8 +33,7 @@ from everbearer.tokens import (
 )
 
 if TYPE_CHECKING:
-    from everbearer.errors import Reason
-    from everbearer.tokens import AccountKey, Token
+    from everbearer.tokens import AccountKey
 
 # Authorizations of one account are rare: this is years of them.
 _MOST_KNOWN: Final = 50
@@ -46,149 +55,6 @@ __all__ = [
     "renew",
     "replace",
 ]
-
-
-@frozen
-class Asked:
-    """Who asks for the lease: random *id* of the flight, its process, seconds."""
-
-    id: str
-    holder: str
-    term: float
-
-
-@frozen
-class Acquired:
-    """The answer to `acquire` and `renew`.
-
-    Attributes:
-        record: As it is now.
-
-        granted: Whether the asker holds the lease.
-
-        found: The live intent that was there before, somebody's unfinished attempt.
-
-        now: The store's clock.
-    """
-
-    record: TokenRecord
-    granted: bool
-    found: Intent | None
-    now: float
-
-
-@frozen
-class Settlement:
-    """How a flight that stores no token leaves the record.
-
-    Attributes:
-        found: The intent that its `acquire` found.
-
-        restore: Whether it is certain that nothing was spent: then the intent is put
-            back to *found* (rule 2).  Otherwise it stays (rule 3).
-
-        back_off: What to remember, or None.  Its ``until`` and ``first_at`` are
-            seconds from now, made absolute by the store's clock.
-    """
-
-    found: Intent | None = None
-    restore: bool = False
-    back_off: BackOff | None = None
-
-
-@frozen
-class Released:
-    """The record after `release`, and the store's clock."""
-
-    record: TokenRecord
-    now: float
-
-
-@frozen
-class Rotation:
-    """A token response to be stored.
-
-    Attributes:
-        incarnation, version: Of the record that was spent (rule 12).
-
-        token: The successor, already merged with what it leaves out.
-
-        flight: Its lease id, which is given back by the same write.
-
-        rejections: The record's new count (rule 20).
-    """
-
-    incarnation: str
-    version: int
-    token: Token
-    flight: str
-    rejections: int = 0
-
-
-@frozen
-class Refusal:
-    """The account needs its user.
-
-    Attributes:
-        incarnation, fingerprint: The refusal counts for that refresh token of that
-            authorization and for no other (rule 15).
-
-        reason, detail: What the user is told.
-
-        flight: Its lease id, which is given back by the same write.
-    """
-
-    incarnation: str
-    fingerprint: str
-    reason: Reason
-    flight: str = ""
-    detail: str = ""
-
-
-@frozen
-class NewGrant:
-    """An authorization to be stored.
-
-    Attributes:
-        incarnation: Random (rule 13).
-
-        token: As granted or adopted.
-
-        client_id, token_origin: The registration it was made with.
-
-        if_absent: A stored grant wins, unless it needs authorization and the offered
-            refresh token is none that was ever stored for the account.
-
-        age: Seconds since the token was issued, as far as is known.
-    """
-
-    incarnation: str
-    token: Token
-    client_id: str
-    token_origin: str
-    if_absent: bool = False
-    age: float = 0.0
-
-
-class Replacement(Enum):
-    """What became of a `replace` or a `refuse`."""
-
-    STORED = auto()
-    SAME = auto()
-    """The very token is stored: our own acknowledgement was lost (rule 14)."""
-    CONFLICT = auto()
-    """Another token is stored."""
-    GONE = auto()
-    """The account was disconnected or authorized anew."""
-
-
-@frozen
-class Replaced:
-    """The answer to `replace` and `refuse`: the outcome, the record, the clock."""
-
-    outcome: Replacement
-    record: TokenRecord | None
-    now: float
 
 
 def acquire(record: TokenRecord, asked: Asked, now: float) -> Acquired:
@@ -247,8 +113,14 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
             record.token.access_token == rotation.token.access_token
             and record.token.refresh_token == rotation.token.refresh_token
         )
-        outcome = Replacement.SAME if same else Replacement.CONFLICT
-        return Replaced(outcome, _without_lease(record, rotation.flight), now)
+        left = _without_lease(record, rotation.flight)
+        if same:
+            return Replaced(Replacement.SAME, left, now)
+        if _siblings(record, rotation):
+            # In the same write: whoever ends now must not take the only copy along.
+            kept = evolve(left, alternate=rotation.token)
+            return Replaced(Replacement.SIBLING, kept, now)
+        return Replaced(Replacement.CONFLICT, left, now)
     mine = record.lease is not None and record.lease.id == rotation.flight
     stored = evolve(
         record,
@@ -265,12 +137,17 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
         back_off=None,
         # The throttle is about the account and stays (rule 16).
         rejections=rotation.rejections,
+        parent=rotation.spent,
+        alternate=None,
     )
     return Replaced(Replacement.STORED, stored, now)
 
 
 def refuse(record: TokenRecord | None, refusal: Refusal, now: float) -> Replaced:
-    """Mark the record, if it still holds the refused token; never delete one."""
+    """Mark the record, if it still holds the refused token; never delete one.
+
+    If that token has an alternate, this is its turn, and nothing is marked.
+    """
     if record is None or record.incarnation != refusal.incarnation:
         return Replaced(Replacement.GONE, record, now)
     if record.refresh_fingerprint != refusal.fingerprint:
@@ -279,6 +156,9 @@ def refuse(record: TokenRecord | None, refusal: Refusal, now: float) -> Replaced
         )
     if record.standing is Standing.NEEDS_AUTHORIZATION:
         return Replaced(Replacement.SAME, _without_lease(record, refusal.flight), now)
+    if record.alternate is not None:
+        promoted = _promoted(_without_lease(record, refusal.flight), now)
+        return Replaced(Replacement.ALTERNATE, promoted, now)
     marked = evolve(
         _without_lease(record, refusal.flight),
         standing=Standing.NEEDS_AUTHORIZATION,
@@ -308,6 +188,35 @@ def put(
         token_origin=grant.token_origin,
         throttle=record.throttle if record else None,
         known=_remembered(record, grant),
+    )
+
+
+def _siblings(record: TokenRecord, rotation: Rotation) -> bool:
+    """Whether both came for one refresh token, and neither is that one still."""
+    fingerprints = {
+        rotation.spent,
+        record.refresh_fingerprint,
+        fingerprint(rotation.token.refresh_token),
+    }
+    return (
+        bool(rotation.spent)
+        and record.parent == rotation.spent
+        and "" not in fingerprints
+        and len(fingerprints) == 3  # noqa: PLR2004 - all of them differ
+    )
+
+
+def _promoted(record: TokenRecord, now: float) -> TokenRecord:
+    assert record.alternate is not None  # noqa: S101 - narrows for the type checker
+    return evolve(
+        record,
+        version=record.version + 1,
+        token=record.alternate,
+        minted_at=now,
+        alternate=None,
+        intent=None,
+        back_off=None,
+        rejections=0,
     )
 
 

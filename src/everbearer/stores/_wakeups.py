@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from everbearer.tokens import AccountKey, TokenRecord
 
-__all__ = ["Mark", "Wakeups", "mark_of"]
+__all__ = ["Mark", "Wakeups", "mark_of", "nap"]
+
+# Other processes do not tell when they write: whoever waits looks this often, in
+# seconds, and not all at once.
+_LOOK: Final = (0.02, 0.05)
 
 
 class Mark(NamedTuple):
@@ -77,3 +82,12 @@ class Wakeups:
             # A loop that was closed meanwhile has nobody left to wake.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
+
+
+async def nap(woken: asyncio.Event) -> None:
+    """Wait for *woken*, or until it is time to look what other processes wrote."""
+    try:
+        async with asyncio.timeout(random.uniform(*_LOOK)):  # noqa: S311 - no secret
+            await woken.wait()
+    except TimeoutError:
+        return

@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from everbearer._clock import Clock, SystemClock
@@ -29,7 +28,7 @@ from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
-from everbearer.stores._wakeups import Mark, Wakeups, mark_of
+from everbearer.stores._wakeups import Mark, Wakeups
 from everbearer.stores.keyring import Keyring
 from everbearer.tokens import AccountKey
 
@@ -50,10 +49,6 @@ _MIN_READER: Final = 1
 _STEPS: Final = ("create_meta", "create_records", "create_pending", "create_due_index")
 
 _PAGE: Final = 100
-# Seconds between two looks of whoever waits, not all at once: where notifications are
-# heard, and where they are not (as behind PgBouncer in transaction mode).
-_LOOK_TOO: Final = (0.5, 1.0)
-_LOOK: Final = (0.05, 0.15)
 
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
@@ -115,7 +110,6 @@ class PostgresStore(SwappingStore):
         self._create = create
         self._size = connections
         self._options: dict[str, Any] = {} if prepared else {"statement_cache_size": 0}
-        self._wakeups = Wakeups()
         self._opened = False
         self._open: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._pid: int | None = None
@@ -224,29 +218,12 @@ class PostgresStore(SwappingStore):
         found = await self._rows("due", asked | after._asdict())
         return tuple(Due(row["minted_at"], row["account"]) for row in found)
 
-    async def changed(
-        self, key: AccountKey, seen: TokenRecord | None, within: float
-    ) -> None:
-        """Return when the record of *key* differs from *seen*, or *within* seconds.
-
-        This process's own writes wake it at once, those of others as soon as the
-        server tells; and it looks by itself too, so that a lost notification only
-        costs the time between two looks.
-        """
-        before = mark_of(seen)
-        connections = await self._connections()
-        with self._wakeups.watching(key) as woken:
-            try:
-                async with asyncio.timeout(within):
-                    while await self._mark(key) == before:
-                        await _nap(woken, _LOOK_TOO if connections.listening else _LOOK)
-                        woken.clear()
-            except TimeoutError:
-                return
-
     async def _mark(self, key: AccountKey) -> Mark | None:
         row = await self._row("mark", key._asdict())
         return Mark(*row) if row else None
+
+    async def _hears(self) -> bool:
+        return (await self._connections()).listening
 
     # ---- pending authorizations
 
@@ -373,11 +350,3 @@ class PostgresStore(SwappingStore):
     async def _do(self, connection: Any, name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
         statement = self._sql[name]
         return await connection.fetch(statement.text, *statement.arguments(values))
-
-
-async def _nap(woken: asyncio.Event, look: tuple[float, float]) -> None:
-    try:
-        async with asyncio.timeout(random.uniform(*look)):  # noqa: S311 - no secret
-            await woken.wait()
-    except TimeoutError:
-        return

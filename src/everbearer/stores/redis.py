@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.exceptions import RedisError
@@ -25,7 +24,7 @@ from everbearer.stores._redis_connections import Connections, explained
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
-from everbearer.stores._wakeups import Mark, Wakeups, mark_of
+from everbearer.stores._wakeups import Mark, Wakeups
 from everbearer.stores.keyring import Keyring
 from everbearer.tokens import AccountKey, Standing
 
@@ -51,10 +50,6 @@ _SCHEMA: Final = 1
 _MIN_READER: Final = 1
 
 _PAGE: Final = 100
-# Seconds between two looks of whoever waits, not all at once: where changes are heard,
-# and where they are not.
-_LOOK_TOO: Final = (0.5, 1.0)
-_LOOK: Final = (0.05, 0.15)
 
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
@@ -117,7 +112,6 @@ class RedisStore(SwappingStore):
         self._prefix = prefix
         self._may_evict = may_evict
         self._size = connections
-        self._wakeups = Wakeups()
         self._opened = False
         self._open: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._pid: int | None = None
@@ -246,26 +240,6 @@ class RedisStore(SwappingStore):
         pairs = zip(found[::2], found[1::2], strict=True)
         return tuple(Due(float(at), account.decode()) for at, account in pairs)
 
-    async def changed(
-        self, key: AccountKey, seen: TokenRecord | None, within: float
-    ) -> None:
-        """Return when the record of *key* differs from *seen*, or *within* seconds.
-
-        This process's own writes wake it at once, those of others as soon as the
-        server tells; and it looks by itself too, so that a lost message only costs the
-        time between two looks.
-        """
-        before = mark_of(seen)
-        connections = self._connections()
-        with self._wakeups.watching(key) as woken:
-            try:
-                async with asyncio.timeout(within):
-                    while await self._mark(key) == before:
-                        await _nap(woken, _LOOK_TOO if connections.listening else _LOOK)
-                        woken.clear()
-            except TimeoutError:
-                return
-
     async def _mark(self, key: AccountKey) -> Mark | None:
         found = await self._on(
             lambda each: each.client.hmget(self._record(key), Mark._fields)
@@ -273,6 +247,9 @@ class RedisStore(SwappingStore):
         if found[0] is None:
             return None
         return Mark(*(json.loads(value) for value in found))
+
+    async def _hears(self) -> bool:
+        return self._connections().listening
 
     # ---- pending authorizations
 
@@ -431,11 +408,3 @@ def _columns(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 def _row(members: list[bytes]) -> Row:
     fields = _fields(members)
     return Row(_columns(fields), fields[b"sealed"], fields[b"revision"].decode())
-
-
-async def _nap(woken: asyncio.Event, look: tuple[float, float]) -> None:
-    try:
-        async with asyncio.timeout(random.uniform(*look)):  # noqa: S311 - no secret
-            await woken.wait()
-    except TimeoutError:
-        return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -26,6 +25,7 @@ from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
+from everbearer.stores._spill_home import SpillHome
 from everbearer.stores._sqlite_clock import SqliteClock
 from everbearer.stores._sqlite_schema import (
     SQL,
@@ -34,7 +34,7 @@ from everbearer.stores._sqlite_schema import (
     prepare,
     transaction,
 )
-from everbearer.stores._wakeups import Mark, Wakeups, mark_of
+from everbearer.stores._wakeups import Mark, Wakeups, mark_of, nap
 from everbearer.stores.keyring import KEYS_VARIABLE, Keyring
 from everbearer.tokens import AccountKey
 
@@ -48,9 +48,6 @@ __all__ = ["SqliteStore"]
 _log = logging.getLogger("everbearer.stores")
 
 _PAGE: Final = 100
-# Other processes do not tell when they write: whoever waits looks this often, in
-# seconds, and not all at once.
-_LOOK: Final = (0.02, 0.05)
 
 _T = TypeVar("_T")
 
@@ -265,7 +262,7 @@ class SqliteStore:
             try:
                 async with asyncio.timeout(within):
                     while await self._mark(key) == before:
-                        await _nap(woken)
+                        await nap(woken)
                         woken.clear()
             except TimeoutError:
                 return
@@ -306,6 +303,12 @@ class SqliteStore:
             return TakenAuthorization(pending, used=False, now=now)
 
         return await self._on(self._writer, take)
+
+    def spill_home(self) -> SpillHome:
+        """Beside the database, sealed with its keys."""
+        beside = self._path.with_name(f"{self._path.name}.spill")
+        keyring = self._opened[1] if self._opened else self._given
+        return SpillHome(os.path.realpath(self._path), keyring, beside)
 
     # ---- one change of one record
 
@@ -390,11 +393,3 @@ class SqliteStore:
         # A new key beside records that were sealed with a lost one helps nobody.
         beside = self._path.with_name(f"{self._path.name}.key")
         return Keyring.from_file(beside, create=not sealed)
-
-
-async def _nap(woken: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(random.uniform(*_LOOK)):  # noqa: S311 - no secret
-            await woken.wait()
-    except TimeoutError:
-        return

@@ -1,5 +1,6 @@
 """HOW a token is asked for: grants, requests and answers as values; one file posts."""
 
+from everbearer.token_endpoint._adoptable import check_adoptable
 from everbearer.token_endpoint._document import parsed, storable
 from everbearer.token_endpoint._endpoint import TokenEndpoint
 from everbearer.token_endpoint._grant import (
@@ -44,6 +45,7 @@ __all__ = [
     "TokenRequest",
     "TooEarly",
     "Unrecognised",
+    "check_adoptable",
     "classify",
     "is_acceptable_token",
     "parsed",

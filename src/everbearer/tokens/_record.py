@@ -174,6 +174,13 @@ class TokenRecord:
 
         known: Fingerprints of the refresh tokens that authorizations of this account
             came with, so that an old one offered again is not taken for news.
+
+        parent: Fingerprint of the refresh token that was presented for the current
+            token; "" where it came with an authorization, or that is not known.
+
+        alternate: Another successor of that same refresh token, which may be the one
+            that lives: it takes the current one's place when that is refused, before
+            the user is asked (rule 14).
     """
 
     key: AccountKey
@@ -193,6 +200,8 @@ class TokenRecord:
     throttle: BackOff | None = None
     rejections: int = 0
     known: tuple[str, ...] = ()
+    parent: str = ""
+    alternate: Token | None = None
 
     @property
     def refresh_fingerprint(self) -> str:

@@ -1,6 +1,6 @@
 """REQUEST PATH: attach the token, send, judge the answer, send once more."""
 
-from everbearer.transport._account_facts import read_facts
+from everbearer.transport._account_facts import is_accepted, read_facts
 from everbearer.transport._callers import middlewares_of
 from everbearer.transport._connections import Connections
 from everbearer.transport._home import Home
@@ -16,6 +16,7 @@ __all__ = [
     "Connections",
     "Home",
     "Http",
+    "is_accepted",
     "middlewares_of",
     "read_facts",
 ]

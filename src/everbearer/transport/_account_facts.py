@@ -1,4 +1,8 @@
-"""The one API call that Everbearer makes by itself: what an account may act for."""
+"""The one API call that Everbearer makes by itself: what an account may act for.
+
+It is asked when an account connects; and, because it does nothing, to find out which
+of two access tokens the API takes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import define
 
 from everbearer.token_endpoint import parsed, storable
 from everbearer.transport._callers import middlewares_of
@@ -20,11 +24,11 @@ if TYPE_CHECKING:
 
     from everbearer.events import Hooks
     from everbearer.providers import AccountFacts, Provider
-    from everbearer.tokens import TokenRecord
+    from everbearer.tokens import AccountKey, TokenRecord
     from everbearer.transport._origin import ApiBase
     from everbearer.transport._session import Http
 
-__all__ = ["read_facts"]
+__all__ = ["is_accepted", "read_facts"]
 
 _log = logging.getLogger("everbearer.transport")
 
@@ -34,7 +38,7 @@ PATIENCE: Final = 10.0
 _OK: Final = 200
 
 
-@frozen(repr=False)
+@define(repr=False)
 class _OneToken:
     """The token that was just granted, as a source: a question spends no refresh."""
 
@@ -60,6 +64,64 @@ class _OneToken:
         margin: float = 0.0,  # noqa: ARG002 - as TokenSource has it
     ) -> str | None:
         return None
+
+
+@define(repr=False)
+class _Witness(_OneToken):
+    """Notes what becomes of the token: True, False, or None while nothing is known."""
+
+    verdict: bool | None = None
+
+    def accepted(self, access_token: str) -> None:  # noqa: ARG002 - there is one
+        self.verdict = True
+
+    def reject(self, rejected: str) -> None:  # noqa: ARG002 - there is one
+        self.verdict = False
+
+    async def replacement_for(
+        self,
+        rejected: str | None,  # noqa: ARG002 - there is no other
+        *,
+        revoked: bool = False,  # noqa: ARG002 - as TokenSource has it
+        margin: float = 0.0,  # noqa: ARG002 - as TokenSource has it
+    ) -> str | None:
+        self.verdict = False
+        return None
+
+
+async def is_accepted(
+    access_token: str,
+    key: AccountKey,
+    provider: Provider,
+    base: ApiBase,
+    http: Http,
+    hooks: Hooks,
+) -> bool | None:
+    """Whether the API takes *access_token*, judged by a call that does nothing.
+
+    The call is `Provider.account_facts`, sent once.  Nothing is raised.
+
+    Returns:
+        None where the provider has no such call, or the answer says nothing of it.
+    """
+    facts = provider.account_facts
+    if facts is None:
+        return None
+    witness = _Witness(access_token)
+    middleware = AccountMiddleware(
+        witness, key, provider, base, hooks, identity={}, respects="none"
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _ask(facts, middleware, base, await http.open())
+    except Exception as error:  # noqa: BLE001 - a given session's middlewares raise any
+        _log.info(
+            "%s/%s: not found out whether a token lives: %s",
+            *key,
+            type(error).__name__,
+            extra={"provider": key.provider, "account": key.account},
+        )
+    return witness.verdict
 
 
 async def read_facts(

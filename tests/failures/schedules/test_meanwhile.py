@@ -60,6 +60,29 @@ async def test_an_unsaved_token_is_not_used_where_that_closes_a_window(world):
     assert world.sent == ["A r0"]
 
 
+async def test_what_was_unsaved_and_is_stored_over_a_lease_waits_for_its_end(world):
+    """Rule 19: A comes back to the store with r1 while B's replay of r0 travels."""
+    world.issuer.replays = True
+    await world.connect()
+    a = world.process("A", {"process": 5.0}, **WINDOWED)
+    b = world.process("B", {"process": 30.0}, **WINDOWED)
+    first = a.calls()
+    await world.until(lambda: world.sent)
+    a.store.trouble("replace", "renew", "acquire", error=StoreError("cut off"))
+    assert await first == "TemporarilyUnavailable"
+    second = world.spawn(b.patiently())
+    await world.until(lambda: len(world.sent) == 2)
+    replayed_at = world.time.passed
+    a.store.heal()
+    await asyncio.sleep(15)
+    record = await world.record()
+    assert (record.token.refresh_token, record.lease.holder) == ("r1", "B")
+    assert a.account.current() is None
+    assert await a.patiently() == await second == "access-r1"
+    assert world.time.passed >= replayed_at + 30
+    assert world.sent == ["A r0", "B r0"]
+
+
 async def test_a_late_answer_whose_save_fails_takes_the_lease_again(world):
     """Rule 11: A has r1 and no lease any more; B must not present r0 meanwhile."""
     await world.connect()

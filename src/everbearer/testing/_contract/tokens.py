@@ -77,6 +77,98 @@ async def test_replace_again_after_a_lost_acknowledgement(
     assert again.record.version == 2
 
 
+async def test_another_child_of_the_same_token_is_kept_beside(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
+    """Rule 14: of two successors that one refresh token got, neither is dropped."""
+    spent = connected.refresh_fingerprint
+    await store.replace(make.key, make.rotation(connected, "r1", spent=spent))
+    ours = make.rotation(connected, "x1", spent=spent)
+    for _ in range(2):
+        second = await store.replace(make.key, ours)
+        stored = await store.load(make.key)
+        assert second.outcome is Replacement.SIBLING
+        assert second.record == stored
+        assert (stored.token.refresh_token, stored.version) == ("r1", 2)
+        assert stored.alternate == ours.token
+        assert stored.parent == spent
+
+
+@pytest.mark.parametrize(
+    "what", ["a grandchild", "no rotation", "not known", "authorized anew"]
+)
+async def test_what_is_no_child_of_the_same_token_is_not_kept(
+    store: TokenStore, make: Make, connected: TokenRecord, what: str
+) -> None:
+    """Rule 14: anything else that is stored is adopted, and ours is dropped."""
+    spent = connected.refresh_fingerprint
+    name, expected = "x1", Replacement.CONFLICT
+    first = "r0" if what == "no rotation" else "r1"
+    known = "" if what == "not known" else spent
+    if what == "authorized anew":
+        expected = Replacement.GONE
+        await store.put(make.key, make.grant("s0", "i1"))
+    else:
+        rotated = make.rotation(connected, first, spent=known)
+        await store.replace(make.key, rotated)
+    record = await store.load(make.key) or connected
+    if what == "a grandchild":
+        rotated = make.rotation(record, "r2", spent=record.refresh_fingerprint)
+        await store.replace(make.key, rotated)
+    before = await store.load(make.key)
+    late = await store.replace(make.key, make.rotation(connected, name, spent=spent))
+    assert late.outcome is expected
+    assert await store.load(make.key) == before
+    assert before.alternate is None
+
+
+async def _with_alternate(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> TokenRecord:
+    """The record of an account with r1, and x1 beside it."""
+    spent = connected.refresh_fingerprint
+    await store.replace(make.key, make.rotation(connected, "r1", spent=spent))
+    ours = make.rotation(connected, "x1", spent=spent)
+    return (await store.replace(make.key, ours)).record or connected
+
+
+async def test_an_alternate_is_tried_before_the_user_is_asked(
+    store: TokenStore, make: Make, clock: StandingClock, connected: TokenRecord
+) -> None:
+    """Rule 14: r1 is refused: x1 takes its place; refused too, the user must act."""
+    record = await _with_alternate(store, make, connected)
+    await store.acquire(make.key, make.asked())
+    clock.advance(3)
+    first = await store.refuse(make.key, make.refusal(record))
+    stored = await store.load(make.key)
+    assert first.outcome is Replacement.ALTERNATE
+    assert first.record == stored
+    assert (stored.token.refresh_token, stored.version) == ("x1", 3)
+    assert (stored.standing, stored.alternate) == (Standing.CONNECTED, None)
+    assert (stored.lease, stored.intent, stored.minted_at) == (None, None, clock.now)
+    again = await store.refuse(make.key, make.refusal(record))
+    assert again.outcome is Replacement.CONFLICT
+    second = await store.refuse(make.key, make.refusal(stored or connected))
+    assert second.outcome is Replacement.STORED
+    assert second.record.standing is Standing.NEEDS_AUTHORIZATION
+
+
+@pytest.mark.parametrize("by", ["replace", "put"])
+async def test_a_new_token_has_no_alternate(
+    store: TokenStore, make: Make, connected: TokenRecord, by: str
+) -> None:
+    """Rule 14: what r1 was exchanged for shows that r1 lived."""
+    record = await _with_alternate(store, make, connected)
+    if by == "replace":
+        spent = record.refresh_fingerprint
+        await store.replace(make.key, make.rotation(record, "r2", spent=spent))
+    else:
+        await store.put(make.key, make.grant("s0", "i1"))
+    stored = await store.load(make.key)
+    assert stored.alternate is None
+    assert stored.parent == (record.refresh_fingerprint if by == "replace" else "")
+
+
 @pytest.mark.parametrize("adopted", [False, True], ids=["gone", "adopted anew"])
 async def test_versions_never_start_again(
     store: TokenStore, make: Make, connected: TokenRecord, adopted: bool

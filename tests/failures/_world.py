@@ -7,7 +7,7 @@ as long as the test says; a process can be killed, or stopped with everything el
 
 Time is the world's own and passes only while everybody waits, so that 70 seconds cost
 nothing and a second more or less is a second more or less.  Which rule of the refresh
-protocol is covered where is in test_rules.py.
+protocol is covered where is in schedules/test_rules.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,238 @@
+"""The schedule's faults, done to the workers, the store and the providers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+from attrs import define, field
+from tests.failures.chaos._accounts import Accounts
+from tests.failures.chaos._evidence import Evidence
+from tests.failures.chaos._judge import Touch
+from tests.failures.chaos._proxy import Exchange, Proxy
+from tests.failures.chaos._schedule import Planned
+from tests.failures.chaos._store_trouble import hold_lock, is_locked
+from tests.failures.chaos._workers import Worker
+
+from everbearer.sandbox import Sandbox, faults
+from everbearer.stores import SqliteStore
+from everbearer.tokens import AccountKey, TokenRecord
+
+__all__ = ["Faults"]
+
+_LOOK = 0.05
+_PATIENCE = 20
+_EARLY = 0.2
+_BETWEEN_EXPIRIES = 15.0
+
+
+@define(eq=False)
+class Faults:
+    """Does what is planned, and writes down whom it touched.
+
+    Attributes:
+        path: Of the database; flags of trouble are files beside it.
+
+        over: Set when the run ends early.
+
+        expired: When each account's access token was last expired before its time.
+    """
+
+    slots: list[Worker]
+    accounts: Accounts
+    sandboxes: dict[str, Sandbox]
+    proxies: dict[str, Proxy]
+    store: SqliteStore
+    path: Path
+    evidence: Evidence
+    over: threading.Event
+    expired: dict[str, float] = field(factory=dict)
+
+    async def do(self, fault: Planned) -> None:
+        """One fault, until it has passed."""
+        provider, account = self.accounts.keys[fault.target]
+        match fault.kind:
+            case "kill":
+                await self._kill(self.slots[fault.target])
+            case "stop":
+                await self._stop(self.slots[fault.target], fault.seconds)
+            case "revoke":
+                self.evidence.faults["revoke"] += 1
+                self.accounts.revoke(provider, account)
+            case "expire":
+                await self._expire(provider, account)
+            case "unreachable" | "busy-503":
+                await self._spell(fault, self._endpoint_trouble(fault))
+            case "store-locked" | "store-down" | "store-deaf":
+                await self._spell(fault, self._store_trouble(fault))
+            case _:
+                planned = fault.kind, fault.seconds
+                self.proxies[provider].armed[account].append(planned)
+
+    # ---- of everything
+
+    async def _spell(self, fault: Planned, trouble) -> None:
+        begin = time.monotonic()
+        await trouble
+        self.evidence.faults[fault.kind] += 1
+        self.evidence.touch(Touch(fault.kind, begin, time.monotonic()))
+
+    async def _endpoint_trouble(self, fault: Planned) -> None:
+        if fault.kind == "unreachable":
+            for proxy in self.proxies.values():
+                proxy.unreachable = True
+            await asyncio.sleep(fault.seconds)
+            for proxy in self.proxies.values():
+                proxy.unreachable = False
+            return
+        scripts = [each.script for each in self.sandboxes.values()]
+        spells = [(each, each.add(faults.spell(503))) for each in scripts]
+        await asyncio.sleep(fault.seconds)
+        for script, spell in spells:
+            script.remove(spell)
+
+    async def _store_trouble(self, fault: Planned) -> None:
+        if fault.kind == "store-locked":
+            await asyncio.to_thread(hold_lock, self.path, fault.seconds, self.over)
+            return
+        flag = self.path.with_name(fault.kind.removeprefix("store-"))
+        flag.touch()
+        await asyncio.sleep(fault.seconds)
+        flag.unlink()
+
+    async def _expire(self, provider: str, account: str) -> None:
+        """Let its access token be expired before its time, once that was accepted.
+
+        Two in a row, when no process or not every process has seen one accepted, are
+        no expiry but a broken API, whose answer the caller gets (rule 20).
+        """
+        if time.monotonic() < self.expired.get(account, 0.0) + _BETWEEN_EXPIRIES:
+            return
+        sandbox, proxy = self.sandboxes[provider], self.proxies[provider]
+        for _ in range(_PATIENCE):
+            accepted = sandbox.grants.current(account).access.seen
+            if accepted and all(each.company != account for each in proxy.open):
+                self.evidence.faults["expire"] += 1
+                sandbox.script.expire_now(account)
+                self.expired[account] = time.monotonic()
+                return
+            await asyncio.sleep(_LOOK)
+
+    # ---- killed
+
+    async def _kill(self, worker: Worker) -> None:
+        """With -9; a pair that it had and had not saved is lost with it."""
+        began, pid = time.monotonic(), worker.pid
+        for exchange in self._open_of(worker.slot):
+            exchange.why_gone = "kill"
+        await worker.kill()
+        self.evidence.faults["kill"] += 1
+        unsaved = self.evidence.unsaved.pop(worker.slot, set())
+        for record in await self._records():
+            account = record.key.account
+            exchange = self._not_stored(worker.slot, record)
+            if exchange is not None and exchange.answered_at is not None:
+                self._excuse(exchange, "kill", unsaved=account in unsaved)
+            if exchange is not None or _holds(record, pid):
+                self.evidence.note(account, f"worker {worker.slot}: killed")
+                self.evidence.touch(Touch("kill", began, time.monotonic(), account))
+        await worker.start()
+
+    # ---- stopped
+
+    async def _stop(self, worker: Worker, seconds: float) -> None:
+        """With SIGSTOP; what it holds meanwhile is taken over when its lease ends."""
+        process = worker.process
+        if worker.stopped or process is None or process.returncode is not None:
+            return
+        begin = time.monotonic()
+        worker.pause()
+        self.evidence.stopped[worker.slot] = True
+        self.evidence.faults["stop"] += 1
+        for exchange in self._open_of(worker.slot):
+            exchange.why_gone = "stop"
+        await asyncio.sleep(_LOOK)
+        held = [
+            record
+            for record in await self._records()
+            if _holds(record, process.pid)
+            or self._not_stored(worker.slot, record) is not None
+        ]
+        locked = asyncio.create_task(asyncio.to_thread(is_locked, self.path, 0.2))
+        doubting = [
+            asyncio.create_task(self._doubt_stopped(worker.slot, record))
+            for record in held
+        ]
+        try:
+            await asyncio.sleep(begin + seconds - time.monotonic())
+        finally:
+            for task in doubting:
+                task.cancel()
+            if process is worker.process:
+                worker.resume()
+            self.evidence.stopped[worker.slot] = False
+        await asyncio.gather(*doubting, return_exceptions=True)
+        end = time.monotonic()
+        self.evidence.touch(Touch("stop", begin, end, slot=worker.slot))
+        for record in held:
+            self.evidence.touch(Touch("stop", begin, end, record.key.account))
+        if await locked:
+            self.evidence.touch(Touch("store-locked", begin, end))
+
+    async def _doubt_stopped(self, slot: int, record: TokenRecord) -> None:
+        """From when on the holder of a new pair is stopped for too long.
+
+        That is lease and grace: who presents the token before has not waited for
+        the grace.  A little less, because a process that goes on saves a little later.
+        """
+        now, lease = time.time(), record.lease
+        held = f"{lease.holder} for {lease.until - now:.2f} s" if lease else "nobody"
+        self.evidence.note(
+            record.key.account, f"worker {slot}: stopped; lease of {held}"
+        )
+        until = max(now, lease.until if lease else now)
+        await asyncio.sleep(until + self.evidence.bounds.grace - _EARLY - time.time())
+        for exchange in self._open_of(slot, record.key.account):
+            exchange.doubt("stop")
+        latest = await self.store.load(record.key)
+        exchange = self._not_stored(slot, latest) if latest else None
+        if exchange is not None:
+            unsaved = record.key.account in self.evidence.unsaved[slot]
+            self._excuse(exchange, "stop", unsaved=unsaved)
+
+    def _excuse(self, exchange: Exchange, why: str, *, unsaved: bool) -> None:
+        """Its pair is out of everybody's reach; an unsaved one may have been used."""
+        if unsaved:
+            why = f"{why} with an unsaved pair"
+            for proxy in self.proxies.values():
+                proxy.excused[exchange.token.value] = why
+        exchange.doubt(why)
+
+    # ---- what is known of a moment
+
+    async def _records(self) -> list[TokenRecord]:
+        loaded = [await self.store.load(AccountKey(*key)) for key in self.accounts.keys]
+        return [record for record in loaded if record is not None]
+
+    def _open_of(self, slot: int, account: str | None = None) -> list[Exchange]:
+        return [
+            exchange
+            for proxy in self.proxies.values()
+            for exchange in proxy.open
+            if exchange.slot == slot and account in {None, exchange.company}
+        ]
+
+    def _not_stored(self, slot: int, record: TokenRecord) -> Exchange | None:
+        """The exchange of *slot* whose refresh token is still the stored one."""
+        account = record.key.account
+        last = self.proxies[record.key.provider].last.get((slot, account))
+        for exchange in (*self._open_of(slot, account), *((last,) if last else ())):
+            if exchange.token.value == record.token.refresh_token:
+                return exchange
+        return None
+
+
+def _holds(record: TokenRecord, pid: int) -> bool:
+    return record.lease is not None and f":{pid}:" in record.lease.holder
