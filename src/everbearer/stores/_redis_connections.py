@@ -67,6 +67,24 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
     )
 
 
+class _MadeAnew:
+    """A connection that is made anew if its server was lost while it was idle.
+
+    redis-py does not see it with every parser, nor where the server that was killed has
+    reset the connection: the next command would fail although the server is back.
+    """
+
+    _reader: asyncio.StreamReader | None
+
+    async def connect(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        """Called before each command."""
+        this: Any = super()
+        reader = self._reader
+        if reader is not None and (reader.at_eof() or reader.exception() is not None):
+            await this.disconnect(nowait=True)
+        await this.connect(*arguments, **options)
+
+
 class Connections:
     """The connections of one store in one event loop.
 
@@ -94,6 +112,10 @@ class Connections:
             socket_connect_timeout=SECONDS,
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
+        )
+        pool = self.client.connection_pool
+        pool.connection_class = type(
+            "Connection", (_MadeAnew, pool.connection_class), {}
         )
         # As many at once as there are connections: redis-py would raise.
         self.free = asyncio.Semaphore(size)
