@@ -108,6 +108,7 @@ class Flight:
         attempt.credential = attempt.registration.credential_fingerprint()
         store = await attempt.refresher.open_store()
         await attempt.refresher.ask_store_clock(store)
+        await self._give_back_unanswered(store)
         give_up = attempt.clock.elapsed() + attempt.timing.patience
         while True:
             if attempt.account.unsaved is not None:
@@ -143,13 +144,27 @@ class Flight:
         if attempt.clock.elapsed() >= give_up:
             return self._waited_too_long()
         taken_at = attempt.clock.elapsed()
+        attempt.refresher.unanswered[attempt.key] = attempt.asked
         acquired = await store.acquire(attempt.key, attempt.asked)
+        attempt.refresher.unanswered.pop(attempt.key, None)
         if acquired is None:
             return None  # Disconnected in between: the next look-up says so.
         attempt.refresher.learn_store_clock(acquired.now)
         if acquired.granted:
             return await self._under_lease(store, acquired, taken_at)
         return await self._wait_for_holder(store, acquired.record, give_up)
+
+    async def _give_back_unanswered(self, store: TokenStore) -> None:
+        """Give back what the last flight may have taken without being told.
+
+        It sent nothing (rule 2); left alone, its lease and intent would look like a
+        refresh that nobody finished.
+        """
+        attempt = self._attempt
+        asked = attempt.refresher.unanswered.get(attempt.key)
+        if asked is not None:
+            await store.release(attempt.key, asked, Settlement(restore=True))
+            attempt.refresher.unanswered.pop(attempt.key, None)
 
     async def _look_up(self, store: TokenStore) -> TokenRecord | None:
         """The record; once more if it was disconnected or authorized anew meanwhile."""

@@ -20,6 +20,7 @@ RULES = {
     ),
     2: (
         "test_a_connect_error_does_not_clear_somebody_elses_sending",
+        "test_a_lease_whose_acknowledgement_was_lost_is_given_back",
         "test_a_restored_intent_is_the_one_found",
         "test_only_an_ambiguous_answer_keeps_the_intent",
     ),
