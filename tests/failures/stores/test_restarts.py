@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import tempfile
+import functools
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
-import pytest_asyncio
+from attrs import frozen
 
 from everbearer import Client, StoreError, TemporarilyUnavailable, Timing, Token
 from everbearer._clock import instant
 from everbearer.sandbox import Sandbox
 from everbearer.stores import Keyring
 from everbearer.testing import registration_at
-from tests._servers import RedisServer
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(180)]
 
@@ -32,50 +29,27 @@ TIMING = Timing(
 )
 
 
-class Postgres:
-    """A database of the test's own."""
-
-    def __init__(self, server, mode):
-        self._server, self._mode = server, mode
-        self._name = f"test_{secrets.token_hex(6)}"
-        self.url = urlunsplit(urlsplit(server.url)._replace(path=f"/{self._name}"))
-
-    async def begin(self):
-        operator = await asyncpg.connect(self._server.url)
-        await operator.execute(f"CREATE DATABASE {self._name}")
-        await operator.close()
-
-    def stop(self):
-        self._server.stop(self._mode)
-
-    def start(self):
-        self._server.start()
-
-
-class Redis(RedisServer):
-    """One that writes each change down before it answers."""
-
-    async def begin(self):
-        await asyncio.to_thread(self.start)
-
-
-@pytest_asyncio.fixture(
-    name="server", params=["postgres-fast", "postgres-immediate", "redis-killed"]
-)
-async def _server(request, monkeypatch):
-    """A server that is restarted: what runs on it, and how it is stopped."""
+@pytest.fixture(name="server", params=["postgres-fast", "postgres-immediate", "redis"])
+def _server(request, monkeypatch, tmp_path):
+    """Where the store is, how the server is stopped, and how it is started again."""
     monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
-    kind, how = request.param.split("-")
-    if kind == "postgres":
-        server = Postgres(request.getfixturevalue("restartable_postgres"), how)
-        await server.begin()
-        yield server
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = Redis(folder)
-        await server.begin()
-        yield server
-        server.stop()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if request.param == "redis":
+        redis = request.getfixturevalue("restartable_redis")
+        return Server(redis.url, redis.stop, redis.start)
+    postgres = request.getfixturevalue("restartable_postgres")
+    mode = request.param.removeprefix("postgres-")
+    stop = functools.partial(postgres.stop, mode)
+    return Server(postgres.new_database(), stop, postgres.start)
+
+
+@frozen
+class Server:
+    """A server that writes each change down before it acknowledges it."""
+
+    url: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
 
 
 class Pool:
