@@ -63,11 +63,13 @@ class Pool:
     async def call(self, client, account):
         """One call.  It may fail if the store was down meanwhile and the token dead.
 
-        Meanwhile is while it, or the refresh that it found under way, lasted.
+        Meanwhile is while it, or the refresh that it found under way, lasted; and
+        until a pair that could not be stored is stored, which is tried in turns.
         """
         session = client.session("billit", account)
         flight, outages = session._account._flight, self._outages
         was_down = self.down or flight in self._struck
+        was_down = was_down or session._account.unsaved is not None
         try:
             async with session.get("/v1/whoami") as response:
                 right = response.status == 200
