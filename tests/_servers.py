@@ -160,6 +160,12 @@ class RedisServer:
         self._process.wait()
 
 
+@pytest.fixture
+def own_redis():
+    """Makes a server of a test's own, to be stopped and started again."""
+    return RedisServer
+
+
 _DATABASES = 1000
 _numbers = itertools.count()
 

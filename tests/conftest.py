@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = [
     "pytester",
     "tests._canary",
+    "tests._authority",
     "everbearer_pytest",
     "tests._flows",
     "tests._servers",

@@ -214,6 +214,9 @@ def _back_off(
     previous, about = record.back_off, record.refresh_fingerprint
     if kind is BackOffKind.THROTTLED:
         previous, about = record.throttle, ""
+        # It outlives a success, but what came before one does not count on.
+        if previous is not None and record.minted_at >= previous.until:
+            previous = None
     elif kind is BackOffKind.MISCONFIGURED:
         about = attempt.credential
     return next_back_off(

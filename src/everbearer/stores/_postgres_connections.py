@@ -22,7 +22,7 @@ __all__ = ["SECONDS", "TROUBLE", "Connections", "explained"]
 
 _log = logging.getLogger("everbearer.stores")
 
-SECONDS: Final = 5.0
+SECONDS: Final = 5
 """For a connection, and for a statement: half a lease, or it comes too late."""
 
 TROUBLE: Final = (
@@ -46,7 +46,7 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
         )
     if isinstance(error, TimeoutError):
         return StoreError(
-            f"the PostgreSQL token store did not answer within {SECONDS:.0f} s: look "
+            f"the PostgreSQL token store did not answer within {SECONDS} s: look "
             "at its load, its locks and the number of its connections"
         )
     if isinstance(error, asyncpg.PostgresError):

@@ -136,9 +136,10 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close everything."""
-        if self._listener is not None:
+        # More than once: on Python 3.11 redis-py may swallow a cancellation.
+        while self._listener is not None and not self._listener.done():
             self._listener.cancel()
-            await asyncio.wait({self._listener})
+            await asyncio.wait({self._listener}, timeout=0.1)
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
 

@@ -108,7 +108,7 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
     """Compare and swap on incarnation and version, whoever leads (rule 12)."""
     if record is None or record.incarnation != rotation.incarnation:
         return Replaced(Replacement.GONE, record, now)
-    if record.version != rotation.version:
+    if record.version != rotation.version and not _outdone(record, rotation):
         same = (
             record.token.access_token == rotation.token.access_token
             and record.token.refresh_token == rotation.token.refresh_token
@@ -188,6 +188,19 @@ def put(
         token_origin=grant.token_origin,
         throttle=record.throttle if record else None,
         known=_remembered(record, grant),
+    )
+
+
+def _outdone(record: TokenRecord, rotation: Rotation) -> bool:
+    """Whether what is stored names still the refresh token that *rotation* replaced.
+
+    Where a provider rotates now and then, two answers to one refresh token may differ
+    in that: it is spent, and the pair that keeps it could not be refreshed.
+    """
+    return (
+        bool(rotation.spent)
+        and record.refresh_fingerprint == rotation.spent
+        and fingerprint(rotation.token.refresh_token) not in {"", rotation.spent}
     )
 
 

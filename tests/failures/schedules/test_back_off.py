@@ -214,3 +214,18 @@ async def test_a_new_secret_serves_every_account(world):
     secrets.append("new-secret")
     tokens = [await account.access_token() for account in accounts]
     assert tokens == [f"access-{key.account}1" for key in keys]
+
+
+async def test_a_throttle_after_a_success_begins_anew(world):
+    """Rule 16: it outlives a success, but its count does not."""
+    throttled = {"outcome": Throttled(None, "busy")}
+    a = world.process("A", *[throttled] * 5, {}, throttled, {})
+    await world.connect()
+    assert await a.patiently() == "access-r1"
+    throttle = (await world.record()).throttle
+    assert throttle.attempts == 5
+    await asyncio.sleep(3600)
+    before = world.time.passed
+    assert await a.patiently() == "access-r2"
+    assert (await world.record()).throttle.attempts == 1
+    assert world.time.passed - before <= 2 * world.timing.back_off

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from attrs import define, field
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from everbearer import Registration
 from everbearer._clock import SystemClock
@@ -162,74 +156,6 @@ class Caller:
             RefreshGrant(REFRESH_TOKEN),
             **options,
         )
-
-
-@define
-class Authority:
-    """A certificate authority that lives as long as the tests."""
-
-    _key: object
-    _certificate: object
-    _folder: object
-
-    @classmethod
-    def made(cls, folder):
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway")])
-        return cls(key, cls._signed(name, name, key, key, ca=True), folder)
-
-    @staticmethod
-    def _signed(name, issuer, key, issuers_key, *names, ca=False):
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(
-                x509.BasicConstraints(ca=ca, path_length=None), critical=True
-            )
-        )
-        if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName(list(names)), critical=False
-            )
-        return builder.sign(issuers_key, hashes.SHA256())
-
-    def server(self, host="localhost"):
-        """The TLS settings of a server that is called *host*."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        certificate = self._signed(
-            name, self._certificate.subject, key, self._key, x509.DNSName(host)
-        )
-        path = self._folder / f"{host}.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(path)
-        return tls
-
-    def client(self):
-        """The TLS settings of a client that trusts this authority alone."""
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM)
-        tls.load_verify_locations(cadata=pem.decode())
-        return tls
-
-
-@pytest.fixture(name="authority", scope="session")
-def _authority(tmp_path_factory):
-    return Authority.made(tmp_path_factory.mktemp("authority"))
 
 
 @pytest_asyncio.fixture(name="serving")

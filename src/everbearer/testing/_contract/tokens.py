@@ -94,22 +94,19 @@ async def test_another_child_of_the_same_token_is_kept_beside(
         assert stored.parent == spent
 
 
-@pytest.mark.parametrize(
-    "what", ["a grandchild", "no rotation", "not known", "authorized anew"]
-)
+@pytest.mark.parametrize("what", ["a grandchild", "not known", "authorized anew"])
 async def test_what_is_no_child_of_the_same_token_is_not_kept(
     store: TokenStore, make: Make, connected: TokenRecord, what: str
 ) -> None:
     """Rule 14: anything else that is stored is adopted, and ours is dropped."""
     spent = connected.refresh_fingerprint
     name, expected = "x1", Replacement.CONFLICT
-    first = "r0" if what == "no rotation" else "r1"
     known = "" if what == "not known" else spent
     if what == "authorized anew":
         expected = Replacement.GONE
         await store.put(make.key, make.grant("s0", "i1"))
     else:
-        rotated = make.rotation(connected, first, spent=known)
+        rotated = make.rotation(connected, "r1", spent=known)
         await store.replace(make.key, rotated)
     record = await store.load(make.key) or connected
     if what == "a grandchild":
@@ -120,6 +117,19 @@ async def test_what_is_no_child_of_the_same_token_is_not_kept(
     assert late.outcome is expected
     assert await store.load(make.key) == before
     assert before.alternate is None
+
+
+async def test_a_rotated_token_beats_one_that_was_not(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
+    """Rule 14: what keeps the refresh token that we saw rotated is outdone by ours."""
+    spent = connected.refresh_fingerprint
+    await store.replace(make.key, make.rotation(connected, "r0", spent=spent))
+    ours = await store.replace(make.key, make.rotation(connected, "r1", spent=spent))
+    late = await store.replace(make.key, make.rotation(connected, "r0", spent=spent))
+    assert (ours.outcome, ours.record.version) == (Replacement.STORED, 3)
+    assert late.outcome is Replacement.CONFLICT
+    assert (await store.load(make.key)).token.refresh_token == "r1"
 
 
 async def _with_alternate(
