@@ -21,6 +21,7 @@ from everbearer.refresh._attempt import Attempt, Landing
 from everbearer.refresh._decision import Decision, active_back_off, decide, facts_of
 from everbearer.refresh._ending import give_back, refuse
 from everbearer.refresh._lease import HeldLease
+from everbearer.refresh._put_back import put_back
 from everbearer.refresh._spending import grace, spend
 from everbearer.refresh._spilling import adopt_spills
 from everbearer.stores import Asked, Settlement
@@ -167,13 +168,16 @@ class Flight:
             attempt.refresher.unanswered.pop(attempt.key, None)
 
     async def _look_up(self, store: TokenStore) -> TokenRecord | None:
-        """The record; once more if it was disconnected or authorized anew meanwhile."""
-        account = self._attempt.account
+        """The record; once more if it was authorized anew meanwhile, or put back."""
+        account, looked = self._attempt.account, False
         while True:
             forgotten = account.forgotten
             record = await store.load(account.key)
-            if account.forgotten == forgotten:
+            if account.forgotten != forgotten:
+                continue
+            if looked or not await put_back(account, store, record):
                 return record
+            looked = True
 
     def _decide(
         self,

@@ -67,6 +67,8 @@ RULES = {
     12: (
         "test_replace_keeps_a_foreign_lease",
         "test_replace_of_a_version_that_is_gone",
+        "test_replace_in_a_store_that_lost_its_newest_writes",
+        "test_a_living_holder_puts_a_missing_version_back",
         "test_a_late_answer_about_r0_does_not_touch_the_adopted_s0",
     ),
     13: (
