@@ -25,6 +25,7 @@ from everbearer.stores._serialize import (
     parse_record,
 )
 from everbearer.token_endpoint import Granted, classify, is_acceptable_token
+from everbearer.tokens import AccountKey, TokenRecord
 from everbearer.transport._challenge import bearer_errors
 from everbearer.transport._foreign import is_rejection
 
@@ -100,7 +101,8 @@ def token_response(data: bytes) -> None:
         if ends is not None:
             asked = datetime.fromtimestamp(ASKED_AT, UTC)
             assert 0 <= (ends - asked).total_seconds() <= TEN_YEARS, ends
-    written = dump_secret(token, {})
+    record = TokenRecord(AccountKey("billit", "acme"), "i", 1, token, 0.0)
+    written = dump_secret(record, {})
     assert parse_record(ROW, written).record.token.extra == token.extra
 
 
@@ -197,11 +199,11 @@ def record(data: bytes) -> None:
     except StoreError as error:
         assert SECRET not in str(error)
     else:
-        again = dump_secret(stored.record.token, stored.unknown)
+        again = dump_secret(stored.record, stored.unknown)
         columns = dump_record(stored.record)
         twice = parse_record({**row, **columns}, again)
         assert dump_record(twice.record) == columns
-        assert dump_secret(twice.record.token, twice.unknown) == again
+        assert dump_secret(twice.record, twice.unknown) == again
     try:
         pending = parse_pending(row, plain)
     except StoreError as error:

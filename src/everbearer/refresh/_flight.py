@@ -144,8 +144,8 @@ class Flight:
             return attempt.misconfigured(why)
         if attempt.clock.elapsed() >= give_up:
             return self._waited_too_long()
-        taken_at = attempt.clock.elapsed()
         attempt.refresher.unanswered[attempt.key] = attempt.asked
+        taken_at = attempt.clock.elapsed()
         acquired = await store.acquire(attempt.key, attempt.asked)
         attempt.refresher.unanswered.pop(attempt.key, None)
         if acquired is None:

@@ -28,11 +28,11 @@ SECONDS: Final = 5
 TROUBLE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    # Of a connection whose server has said good-bye and is yet to hang up.
-    asyncpg.InternalClientError,
+    asyncpg.InternalClientError,  # A connection that was ended in the middle of a call.
     OSError,  # TimeoutError is one.
+    ValueError,
 )
-"""What asyncpg raises when the server cannot be reached, or refuses."""
+"""What asyncpg raises."""
 
 _RECONNECT: Final = (0.5, 1.5)
 

@@ -272,7 +272,7 @@ class PostgresStore(SwappingStore):
             connections = await self._connections()
             async with connections.pool.acquire(timeout=SECONDS) as connection:
                 return await work(connection)
-        except (*TROUBLE, ValueError) as error:
+        except TROUBLE as error:
             trouble = explained(error)
         # Not in the handler: asyncpg's error may hold the arguments of the statement.
         raise trouble

@@ -87,14 +87,14 @@ RECORDS = st.builds(
     rejections=WHOLE,
     known=st.lists(TEXT, max_size=3).map(tuple),
 )
-MEMBERS = {"access_token", "refresh_token", "scope", "extra"}
+MEMBERS = {"access_token", "refresh_token", "scope", "extra", "descent"}
 
 
 @given(record=RECORDS, newer=EXTRA)
 def test_what_is_written_is_read(record, newer):
     """A record comes back as it was, and what a newer release wrote beside it too."""
     unknown = {name: value for name, value in newer.items() if name not in MEMBERS}
-    stored = parse_record(dump_record(record), dump_secret(record.token, unknown))
+    stored = parse_record(dump_record(record), dump_secret(record, unknown))
     # To the microsecond: an instant is stored as a float, which is about as fine.
     wanted, token = record.token, stored.record.token
     for name in ("expires_at", "refresh_expires_at"):
@@ -191,7 +191,7 @@ def test_a_token_that_is_too_deep_to_be_written():
     for _ in range(200_000):
         inner.append(inner := [])
     with pytest.raises(ConfigurationError, match="extra"):
-        dump_secret(token, {})
+        dump_secret(TokenRecord(KEY, "i0", 1, token, 0.0), {})
     inner = token.extra["deep"]
     while inner:  # Or its end would be as deep.
         inner = inner.pop()
