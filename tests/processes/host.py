@@ -1,7 +1,7 @@
 """A worker of a host of its own: calls until its standard input ends.
 
-Argument: JSON of ``url``, ``proxy``, ``store``, ``accounts`` and ``timing``.  At the end
-it calls once more for each account, waits when told to, and says how that ended.
+Argument: JSON of ``url``, ``proxy``, ``store``, ``accounts`` and ``timing``.  At the
+end it calls once more for each account, waits when told to, and says how that ended.
 """
 
 from __future__ import annotations
