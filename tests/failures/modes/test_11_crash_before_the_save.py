@@ -84,6 +84,10 @@ async def test_the_token_is_served_until_it_can_be_stored(
     assert len(sandbox.ledger.token_requests) == 1
 
 
+def is_there(spilled) -> bool:
+    return Path(spilled.path).exists()
+
+
 async def test_a_sealed_file_has_the_token_meanwhile(
     sandbox, another, new_way, connect, call, until, tmp_path, monkeypatch
 ) -> None:
@@ -95,9 +99,9 @@ async def test_a_sealed_file_has_the_token_meanwhile(
     way.cut = {"replace"}
     assert await call(client) == "acme"
     [spilled] = [event for event in told if isinstance(event, Spilled)]
-    assert Path(spilled.path).exists()
+    assert is_there(spilled)
     way.cut.clear()
-    await until(lambda: not Path(spilled.path).exists())
+    await until(lambda: not is_there(spilled))
     assert len(sandbox.ledger.token_requests) == 1
 
 
