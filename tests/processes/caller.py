@@ -1,7 +1,8 @@
 """A process of callers: says in JSON what they saw.
 
 Arguments: JSON of ``url``, ``store``, ``accounts``, ``tasks``, ``seconds``, ``pause``,
-and ``described``: what the provider's description says otherwise than Billit's.
+``loops`` (threads, each with an event loop and a Client of its own), and ``described``:
+what the provider's description says otherwise than Billit's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 from attrs import evolve
@@ -34,7 +36,7 @@ async def call_for(client, account, until, pause, seen) -> None:
 
 
 async def main(order) -> Counter[str]:
-    """Run all the callers of this process."""
+    """Run all the callers of one event loop."""
     provider = BILLIT.with_hosts(order["url"], order["url"], order["url"])
     provider = evolve(provider, **order["described"])
     registration = Registration(provider, "sandbox-client", "sandbox-secret")
@@ -50,5 +52,12 @@ async def main(order) -> Counter[str]:
     return seen
 
 
+def in_loops(order) -> Counter[str]:
+    """Run all the callers of this process."""
+    with ThreadPoolExecutor(order["loops"]) as threads:
+        runs = [threads.submit(asyncio.run, main(order)) for _ in range(order["loops"])]
+        return sum((run.result() for run in runs), Counter())
+
+
 if __name__ == "__main__":
-    json.dump(asyncio.run(main(json.loads(sys.argv[1]))), sys.stdout)
+    json.dump(in_loops(json.loads(sys.argv[1])), sys.stdout)

@@ -254,6 +254,11 @@ class AccountTokens:
             self.adopt(self._held.record, unsaved=self._held.unsaved)
 
     @property
+    def served(self) -> TokenRecord | None:
+        """The record whose token is served here, or would be."""
+        return self._held.record if self._held is not None else None
+
+    @property
     def unsaved(self) -> TokenRecord | None:
         """A rotated token that the store does not have yet."""
         held = self._held
@@ -287,12 +292,8 @@ class AccountTokens:
         record = await store.load(self.key)
         if record is None or record.token.access_token != rejected:
             return
-        refusal = Refusal(
-            record.incarnation,
-            record.refresh_fingerprint,
-            "revoked",
-            detail="the provider's API said so",
-        )
+        about = record.incarnation, record.refresh_fingerprint
+        refusal = Refusal(*about, "revoked", detail="the provider's API said so")
         marked = await store.refuse(self.key, refusal)
         self.refresher.learn_store_clock(marked.now)
         if marked.outcome is Replacement.STORED:
@@ -310,11 +311,8 @@ class AccountTokens:
             reason,
             extra=self._log_extra,
         )
-        self.refresher.hooks(
-            StandingChanged(
-                *self.key, Standing.NEEDS_AUTHORIZATION.value, reason=reason
-            )
-        )
+        needs = Standing.NEEDS_AUTHORIZATION.value
+        self.refresher.hooks(StandingChanged(*self.key, needs, reason=reason))
 
     def authorization_required(
         self, record: TokenRecord | None

@@ -21,6 +21,7 @@ from everbearer.refresh._attempt import Attempt, Landing
 from everbearer.refresh._decision import Decision, active_back_off, decide, facts_of
 from everbearer.refresh._ending import give_back, refuse
 from everbearer.refresh._lease import HeldLease
+from everbearer.refresh._put_back import put_back
 from everbearer.refresh._spending import grace, spend
 from everbearer.refresh._spilling import adopt_spills
 from everbearer.stores import Asked, Settlement
@@ -108,6 +109,7 @@ class Flight:
         attempt.credential = attempt.registration.credential_fingerprint()
         store = await attempt.refresher.open_store()
         await attempt.refresher.ask_store_clock(store)
+        await self._give_back_unanswered(store)
         give_up = attempt.clock.elapsed() + attempt.timing.patience
         while True:
             if attempt.account.unsaved is not None:
@@ -142,8 +144,10 @@ class Flight:
             return attempt.misconfigured(why)
         if attempt.clock.elapsed() >= give_up:
             return self._waited_too_long()
+        attempt.refresher.unanswered[attempt.key] = attempt.asked
         taken_at = attempt.clock.elapsed()
         acquired = await store.acquire(attempt.key, attempt.asked)
+        attempt.refresher.unanswered.pop(attempt.key, None)
         if acquired is None:
             return None  # Disconnected in between: the next look-up says so.
         attempt.refresher.learn_store_clock(acquired.now)
@@ -151,14 +155,29 @@ class Flight:
             return await self._under_lease(store, acquired, taken_at)
         return await self._wait_for_holder(store, acquired.record, give_up)
 
+    async def _give_back_unanswered(self, store: TokenStore) -> None:
+        """Give back what the last flight may have taken without being told.
+
+        It sent nothing (rule 2); left alone, its lease and intent would look like a
+        refresh that nobody finished.
+        """
+        attempt = self._attempt
+        asked = attempt.refresher.unanswered.get(attempt.key)
+        if asked is not None:
+            await store.release(attempt.key, asked, Settlement(restore=True))
+            attempt.refresher.unanswered.pop(attempt.key, None)
+
     async def _look_up(self, store: TokenStore) -> TokenRecord | None:
-        """The record; once more if it was disconnected or authorized anew meanwhile."""
-        account = self._attempt.account
+        """The record; once more if it was authorized anew meanwhile, or put back."""
+        account, looked = self._attempt.account, False
         while True:
             forgotten = account.forgotten
             record = await store.load(account.key)
-            if account.forgotten == forgotten:
+            if account.forgotten != forgotten:
+                continue
+            if looked or not await put_back(account, store, record):
                 return record
+            looked = True
 
     def _decide(
         self,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from everbearer.providers import Registration
     from everbearer.refresh._siblings import Probe
     from everbearer.refresh._timing import Timing
-    from everbearer.stores import Spills, TokenStore
+    from everbearer.stores import Asked, Spills, TokenStore
     from everbearer.token_endpoint import TokenEndpoint
     from everbearer.tokens import AccountKey
 
@@ -71,6 +71,8 @@ class Refresher:
         self.circuits = Circuits(timing.back_off)
         self.begin()
         self._accounts: dict[AccountKey, AccountTokens] = {}
+        # Leases that were asked for when the store failed: they may have been taken.
+        self.unanswered: dict[AccountKey, Asked] = {}
         self._granted_at: dict[str, float] = {}
         self._tasks: dict[asyncio.Task[Any], AccountKey] = {}
         self._keeping: set[asyncio.Event] = set()
@@ -234,6 +236,7 @@ class Refresher:
 
     def abandon(self) -> None:
         """After a fork: forget the parent's flights and tokens, untouched."""
+        self.unanswered.clear()
         self._tasks.clear()
         self._recovering = None
         for account in self._accounts.values():

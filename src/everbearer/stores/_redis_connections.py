@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["SCRIPTS", "SECONDS", "Connections", "explained"]
 
@@ -35,6 +36,9 @@ SECONDS: Final = 5.0
 """For a connection, and for a command: half a lease, or it comes too late."""
 
 _RECONNECT: Final = (0.5, 1.5)
+# Seconds: what a rotation may wait for a replica, and between looks for any.
+_REPLICATED_WITHIN: Final = 0.5
+_ASK_REPLICAS: Final = 10.0
 _QUIET: Final = 60.0
 
 _LUA: Final = files("everbearer.stores") / "lua"
@@ -75,6 +79,24 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
     )
 
 
+class _MadeAnew:
+    """A connection that is made anew if its server was lost while it was idle.
+
+    redis-py does not see it with every parser, nor where the server that was killed has
+    reset the connection: the next command would fail although the server is back.
+    """
+
+    _reader: asyncio.StreamReader | None
+
+    async def connect(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        """Called before each command."""
+        this: Any = super()
+        reader = self._reader
+        if reader is not None and (reader.at_eof() or reader.exception() is not None):
+            await this.disconnect(nowait=True)
+        await this.connect(*arguments, **options)
+
+
 class Connections:
     """The connections of one store in one event loop.
 
@@ -103,6 +125,10 @@ class Connections:
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
+        pool = self.client.connection_pool
+        pool.connection_class = type(
+            "Connection", (_MadeAnew, pool.connection_class), {}
+        )
         # As many at once as there are connections: redis-py would raise.
         self.free = asyncio.Semaphore(size)
         self.scripts = {
@@ -110,6 +136,8 @@ class Connections:
         }
         self._channel = channel
         self._heard = heard
+        self._ask_replicas_at = -math.inf
+        self._replicas = 0
         self._listener: asyncio.Task[None] | None = None
         self.listening = False
 
@@ -128,6 +156,41 @@ class Connections:
             await asyncio.wait({self._listener}, timeout=0.1)
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
+
+    async def replicated(
+        self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]
+    ) -> Any:  # noqa: ANN401
+        """Run *script*, and give a replica a moment to have what it wrote.
+
+        A replica that takes over without it has a refresh token that is spent.  WAIT
+        counts what its own connection wrote, hence the pipeline.
+        """
+        if not await self._has_replicas():
+            return await self.scripts[script](keys, arguments)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.eval(SCRIPTS[script], len(keys), *keys, *arguments)
+        pipeline.execute_command("WAIT", 1, round(_REPLICATED_WITHIN * 1000))
+        outcome, replicas = await pipeline.execute(raise_on_error=False)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if not isinstance(replicas, int) or replicas < 1:
+            self._ask_replicas_at = -math.inf
+            _log.warning(
+                "no replica of the Redis store has acknowledged a rotated token: a "
+                "fail-over now would lose it",
+                extra=NO_ACCOUNT,
+            )
+        return outcome
+
+    async def _has_replicas(self) -> bool:
+        """Ask now and then; where INFO is forbidden there are none."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._ask_replicas_at:
+            self._ask_replicas_at = now + _ASK_REPLICAS
+            with contextlib.suppress(ResponseError):
+                info = await self.client.info("replication")
+                self._replicas = int(info.get("connected_slaves", 0))
+        return self._replicas > 0
 
     async def _listen(self) -> None:
         """Hear of changes for as long as the store is open.

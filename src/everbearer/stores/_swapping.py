@@ -73,11 +73,14 @@ class Row:
 
         revision: Random, a new one with every write, so that no two states of an
             account ever have the same.
+
+        rotated: Whether it is to bring another token than was there before.
     """
 
     columns: Mapping[str, Any]
     sealed: bytes = field(repr=False)
     revision: str
+    rotated: bool = False
 
 
 @frozen
@@ -308,7 +311,8 @@ class SwappingStore(ABC):
         if before is None or not sealed_alike(before, after):
             plain = dump_secret(after, unknown)
             sealed = seal(self._keyring, plain, TOKEN, after.key)
-        row = Row(dump_record(after), sealed, secrets.token_hex(8))
+        rotated = before is None or before.token is not after.token
+        row = Row(dump_record(after), sealed, secrets.token_hex(8), rotated)
         at = self._clock.elapsed()
         swapped = await self._swap(
             row,

@@ -105,10 +105,14 @@ def release(
 
 
 def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Replaced:
-    """Compare and swap on incarnation and version, whoever leads (rule 12)."""
+    """Compare and swap on incarnation and version, whoever leads (rule 12).
+
+    A version before the expected one is a store that lost its newest writes, by a
+    fail-over or from a backup: versions never start again (rule 13).
+    """
     if record is None or record.incarnation != rotation.incarnation:
         return Replaced(Replacement.GONE, record, now)
-    if record.version != rotation.version and not _outdone(record, rotation):
+    if record.version > rotation.version and not _outdone(record, rotation):
         same = (
             record.token.access_token == rotation.token.access_token
             and record.token.refresh_token == rotation.token.refresh_token
@@ -124,9 +128,9 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
     mine = record.lease is not None and record.lease.id == rotation.flight
     stored = evolve(
         record,
-        version=record.version + 1,
+        version=max(record.version, rotation.version) + 1,
         token=rotation.token,
-        minted_at=now,
+        minted_at=now - rotation.age,
         # A late success voids a refusal of the token that it replaces (rule 15).
         standing=Standing.CONNECTED,
         reason=None,

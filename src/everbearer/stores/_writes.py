@@ -95,7 +95,8 @@ class Rotation:
     """A token response to be stored.
 
     Attributes:
-        incarnation, version: Of the record that was spent (rule 12).
+        incarnation, version: Of the record that was spent (rule 12).  A store that has
+            an older version of it lost the newest, and takes this one.
 
         token: The successor, already merged with what it leaves out.
 
@@ -104,6 +105,8 @@ class Rotation:
         rejections: The record's new count (rule 20).
 
         spent: Fingerprint of the refresh token that was presented for it.
+
+        age: Seconds since it was issued.
     """
 
     incarnation: str
@@ -112,6 +115,7 @@ class Rotation:
     flight: str
     rejections: int = 0
     spent: str = ""
+    age: float = 0.0
 
 
 @frozen

@@ -186,6 +186,7 @@ class RedisStore(SwappingStore):
                 repr(columns["minted_at"]) if connected else "",
                 *flat(fields),
             ],
+            rotated=row.rotated,
         )
 
     async def _remove(self, key: AccountKey, expected: str) -> bool:
@@ -193,7 +194,12 @@ class RedisStore(SwappingStore):
         return await self._written("delete", key, [expected, *told])
 
     async def _written(
-        self, script: str, key: AccountKey, arguments: list[Any]
+        self,
+        script: str,
+        key: AccountKey,
+        arguments: list[Any],
+        *,
+        rotated: bool = False,
     ) -> bool:
         keys: list[str | bytes] = [
             self._record(key),
@@ -201,7 +207,11 @@ class RedisStore(SwappingStore):
             self._due(key.provider),
         ]
         try:
-            return bool(await self._script(script, keys, arguments))
+            if not rotated:
+                return bool(await self._script(script, keys, arguments))
+            return bool(
+                await self._on(lambda each: each.replicated(script, keys, arguments))
+            )
         finally:
             # Also for a caller that was cancelled: the write may have taken place.
             self._wakeups.wake(key)

@@ -38,6 +38,8 @@ class Evidence:
         stopped: Workers that are, now.
 
         unsaved: By worker, accounts whose new tokens it could not store.
+
+        spilled: The same, once the token is in a file that the next process finds.
     """
 
     bounds: Bounds
@@ -54,6 +56,7 @@ class Evidence:
     stopped: defaultdict[int, bool] = field(factory=lambda: defaultdict(bool))
     reuses: list[Reuse] = field(factory=list)
     unsaved: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
+    spilled: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
     answered_last: dict[tuple[int, str], float] = field(factory=dict)
     longest_stall: float = 0.0
     worker_mb: float = 0.0
@@ -156,8 +159,12 @@ class Evidence:
                 self.takeovers += 1
             case "unsaved":
                 self.unsaved[slot].add(account)
+            case "spilled":
+                self.faults["(spilled)"] += 1
+                self.spilled[slot].add(account)
             case "settled":
                 self.unsaved[slot].discard(account)
+                self.spilled[slot].discard(account)
             case "again":
                 self.again[said["attempt"]] += 1
 

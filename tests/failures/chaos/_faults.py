@@ -130,10 +130,12 @@ class Faults:
         await worker.kill()
         self.evidence.faults["kill"] += 1
         unsaved = self.evidence.unsaved.pop(worker.slot, set())
+        spilled = self.evidence.spilled.pop(worker.slot, set())
         for record in await self._records():
             account = record.key.account
             exchange = self._not_stored(worker.slot, record)
-            if exchange is not None and exchange.answered_at is not None:
+            lost = exchange is not None and account not in spilled
+            if lost and exchange.answered_at is not None:
                 self._excuse(exchange, "kill", unsaved=account in unsaved)
             if exchange is not None or _holds(record, pid):
                 self.evidence.note(account, f"worker {worker.slot}: killed")
@@ -198,14 +200,15 @@ class Faults:
             exchange.doubt("stop")
         latest = await self.store.load(record.key)
         exchange = self._not_stored(slot, latest) if latest else None
-        if exchange is not None:
-            unsaved = record.key.account in self.evidence.unsaved[slot]
+        account = record.key.account
+        if exchange is not None and account not in self.evidence.spilled[slot]:
+            unsaved = account in self.evidence.unsaved[slot]
             self._excuse(exchange, "stop", unsaved=unsaved)
 
     def _excuse(self, exchange: Exchange, why: str, *, unsaved: bool) -> None:
         """Its pair is out of everybody's reach; an unsaved one may have been used."""
         if unsaved:
-            why = f"{why} with an unsaved pair"
+            why = f"{why} before the spill"
             for proxy in self.proxies.values():
                 proxy.excused[exchange.token.value] = why
         exchange.doubt(why)

@@ -52,10 +52,8 @@ __all__ = [
 ALL = ""
 EXCUSES = {
     "kill": "a crash after the provider rotated and before save or spill",
-    # Rule 17: where the store failed first, the pair is in the spill, and the next
-    # process of the host finds it.  With the spill this is no excuse: take it out.
-    "kill with an unsaved pair": "the same",
-    "stop with an unsaved pair": "as the next",
+    "kill before the spill": "the same, between the first failed save and the spill",
+    "stop before the spill": "as the next",
     "stop": "a holder paused with the new pair in hand, beyond lease and grace",
     "reset-unforwarded": "no answer: the client cannot know",
     "reset-answer": "no answer",
@@ -71,10 +69,10 @@ PAUSED = "paused between the last check and the write"
 SLOW_SAVE = "cut off from the store"
 UNAVOIDABLE = {
     PAUSED: "longer than the lease: the one schedule in which two processes send it",
-    # Of a pair that was served from memory, because the store did not take it: the
-    # ledger has seen it used.  Rule 17 ends this excuse as it ends the one above.
-    "kill with an unsaved pair": "a crash before save or spill",
-    "stop with an unsaved pair": "as a stop above",
+    # Another task may use the pair while it is written to the spill: the ledger has
+    # seen it used.
+    "kill before the spill": "a crash before save or spill",
+    "stop before the spill": "as a stop above",
     SLOW_SAVE: "with the new pair in hand, for longer than the grace",
 }
 """What excuses a reuse: what no client can save, by the refresh protocol."""

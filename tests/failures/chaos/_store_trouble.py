@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from everbearer.errors import StoreError
+from everbearer.stores import SpillHome
 
 __all__ = ["Troubled", "hold_lock"]
 
@@ -32,6 +33,10 @@ class Troubled:
         self._down = Path(path).with_name("down")
         self._deaf = Path(path).with_name("deaf")
         self._tell = tell
+
+    def spill_home(self) -> SpillHome:
+        """Named here: a protocol does not see what `__getattr__` would find."""
+        return self._store.spill_home()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)

@@ -24,7 +24,13 @@ from tests.failures.chaos._memory import megabytes
 from tests.failures.chaos._store_trouble import Troubled
 
 from everbearer import Client, EverbearerError, Registration
-from everbearer.events import RefreshConflict, RefreshStarted, SavedLate, SaveFailed
+from everbearer.events import (
+    RefreshConflict,
+    RefreshStarted,
+    SavedLate,
+    SaveFailed,
+    Spilled,
+)
 from everbearer.refresh import Timing
 from everbearer.refresh._lease import HeldLease
 from everbearer.stores import SqliteStore
@@ -131,6 +137,8 @@ def heard(event: object) -> None:
             tell("again", account=event.account, attempt=attempt)
         case SaveFailed(attempts=1):
             tell("unsaved", account=event.account)
+        case Spilled():
+            tell("spilled", account=event.account)
         case SavedLate() | RefreshConflict():
             tell("settled", account=event.account)
 

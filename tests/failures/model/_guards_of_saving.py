@@ -29,7 +29,7 @@ GUARDS_OF_SAVING = (
         12,
         "the save is about the lease",
         "stores._transitions:replace",
-        "if record.version != rotation.version and not _outdone(record, rotation):",
+        "if record.version > rotation.version and not _outdone(record, rotation):",
         "if record.lease is None or record.lease.id != rotation.flight:",
         red="its successor is in good hands",
         run=(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -16,11 +17,12 @@ from attrs import evolve
 from everbearer import (
     AuthorizationRequired,
     Client,
+    Keyring,
     Registration,
     StoreError,
     TemporarilyUnavailable,
 )
-from everbearer.events import RefreshStarted, SavedLate, SaveFailed
+from everbearer.events import RefreshStarted, SavedLate, SaveFailed, Spilled
 from everbearer.sandbox import faults
 
 pytestmark = pytest.mark.asyncio
@@ -79,6 +81,27 @@ async def test_the_token_is_served_until_it_can_be_stored(
     store.cut.clear()
     assert await waiting == "acme"
     assert sum(isinstance(event, SavedLate) for event in events) == 1
+    assert len(sandbox.ledger.token_requests) == 1
+
+
+def is_there(spilled) -> bool:
+    return Path(spilled.path).exists()
+
+
+async def test_a_sealed_file_has_the_token_meanwhile(
+    sandbox, another, new_way, connect, call, until, tmp_path, monkeypatch
+) -> None:
+    """It is told where, and goes when the store has the token."""
+    monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
+    way, told = new_way(), []
+    client = await another(way, hooks=[told.append], spill=tmp_path / "spill")
+    await connect(to=client, expired=True)
+    way.cut = {"replace"}
+    assert await call(client) == "acme"
+    [spilled] = [event for event in told if isinstance(event, Spilled)]
+    assert is_there(spilled)
+    way.cut.clear()
+    await until(lambda: not is_there(spilled))
     assert len(sandbox.ledger.token_requests) == 1
 
 

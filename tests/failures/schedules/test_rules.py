@@ -20,6 +20,7 @@ RULES = {
     ),
     2: (
         "test_a_connect_error_does_not_clear_somebody_elses_sending",
+        "test_a_lease_whose_acknowledgement_was_lost_is_given_back",
         "test_a_restored_intent_is_the_one_found",
         "test_only_an_ambiguous_answer_keeps_the_intent",
     ),
@@ -66,6 +67,8 @@ RULES = {
     12: (
         "test_replace_keeps_a_foreign_lease",
         "test_replace_of_a_version_that_is_gone",
+        "test_replace_in_a_store_that_lost_its_newest_writes",
+        "test_a_living_holder_puts_a_missing_version_back",
         "test_a_late_answer_about_r0_does_not_touch_the_adopted_s0",
     ),
     13: (

@@ -107,6 +107,19 @@ async def test_what_is_recorded_while_a_lease_is_asked_for_counts(
     assert world.sent == ["A r0"]
 
 
+async def test_a_lease_whose_acknowledgement_was_lost_is_given_back(world):
+    """Rule 2: A's flight sent nothing, and its next one says so: nobody waits."""
+    await world.connect()
+    a = world.process("A")
+    a.store.trouble("acquire", error=StoreError("reset"), applied=True, times=1)
+    with pytest.raises(StoreError):
+        await a.account.access_token()
+    assert (await world.record()).live_intent.holder == "A"
+    assert await a.outcome() == "access-r1"
+    assert world.time.passed < 1
+    assert world.sent == ["A r0"]
+
+
 # ---- rules 9 and 10: the lease, just before the bytes are written
 
 

@@ -20,6 +20,7 @@ import pytest_asyncio
 from everbearer import Client, Registration, Token
 from everbearer.providers import BILLIT
 from everbearer.sandbox import Sandbox
+from everbearer.stores import Keyring
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -109,11 +110,49 @@ class FullDisk(Fault):
         subprocess.run(["umount", "-l", str(self.folder)], check=False)
 
 
+class Stopped(Fault):
+    """A server that ends every session, or is killed; then it is started again."""
+
+    server = ""
+
+    def use(self, server):
+        self._server = server
+
+    async def strike(self, worker):
+        # Nothing is answered meanwhile: the sandbox is in the same event loop.
+        self._server.stop()
+
+    async def heal(self, worker):
+        self._server.start()
+
+
+class StoppedPostgres(Stopped):
+    """PostgreSQL is shut down, as for an upgrade."""
+
+    server = "restartable_postgres"
+
+    def use(self, server):
+        super().use(server)
+        self.url = server.new_database()
+
+
+class KilledRedis(Stopped):
+    """Redis is killed; it has written each change down before it acknowledged it."""
+
+    server = "restartable_redis"
+
+    def use(self, server):
+        super().use(server)
+        self.url = server.url
+
+
 FAULTS = {
     "sqlite-locked": Locked,
     "sqlite-read-only": ReadOnly,
     "sqlite-file-too-large": FileTooLarge,
     "sqlite-full-disk": FullDisk,
+    "postgres-stopped": StoppedPostgres,
+    "redis-killed": KilledRedis,
 }
 
 
@@ -125,6 +164,9 @@ def _fault(request, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     fault = FAULTS[request.param](tmp_path / "store")
     fault.folder.mkdir()
+    if isinstance(fault, Stopped):
+        monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
+        fault.use(request.getfixturevalue(fault.server))
     fault.start()
     yield fault
     fault.end()

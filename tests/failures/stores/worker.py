@@ -25,6 +25,7 @@ from everbearer import (
     Client,
     EverbearerError,
     Registration,
+    StoreError,
     TemporarilyUnavailable,
     Timing,
 )
@@ -74,7 +75,7 @@ class Worker:
     async def _call_for(self, account):
         session = self.client.session("billit", account)
         # Told that the new token is not stored yet.
-        with suppress(TemporarilyUnavailable):
+        with suppress(TemporarilyUnavailable, StoreError):
             await session.refresh()
         try:
             async with session.get("/v1/whoami") as response:

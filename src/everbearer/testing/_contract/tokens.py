@@ -53,6 +53,20 @@ async def test_replace_of_a_version_that_is_gone(
     assert await store.load(make.key) == second.record
 
 
+async def test_replace_in_a_store_that_lost_its_newest_writes(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
+    """Rules 12 and 13: a version before the expected one makes way, and none comes."""
+    ahead = evolve(connected, version=connected.version + 3)
+    replaced = await store.replace(make.key, make.rotation(ahead, "r4"))
+    assert replaced.outcome is Replacement.STORED
+    assert replaced.record.version == ahead.version + 1
+    late = await store.replace(make.key, make.rotation(connected, "r1"))
+    assert late.outcome is Replacement.CONFLICT
+    assert await store.load(make.key) == late.record
+    assert late.record.token.refresh_token == "r4"
+
+
 async def test_of_many_successors_at_once_one_is_stored(
     store: TokenStore, make: Make, connected: TokenRecord
 ) -> None:
