@@ -94,6 +94,7 @@ class Connections:
             max_size=size,
             command_timeout=SECONDS,
             timeout=SECONDS,
+            reset=_left_as_it_was,
             **options,
         )
         self._starting = asyncio.Lock()
@@ -162,3 +163,10 @@ class Connections:
     ) -> None:
         with contextlib.suppress(ValueError, TypeError):
             self._heard(AccountKey(*json.loads(told)))
+
+
+async def _left_as_it_was(_: object) -> None:
+    """Nothing is undone, which would be a round trip for every statement.
+
+    No statement of the store leaves anything behind in its session.
+    """
