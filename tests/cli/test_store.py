@@ -95,8 +95,8 @@ async def test_what_does_not_open_is_told(store_url, keys):
     ended = await run("reseal", store_url)
     assert ended.exit_code == 1
     assert "1 sealed anew, 0 already, 1 not opened" in ended.stdout
-    assert "account 'acme' at 'billit'" in ended.stderr
-    assert str(Keyring([OLD]).active) in ended.stderr
+    assert "account 'acme' at 'billit'" in ended.output
+    assert str(Keyring([OLD]).active) in ended.output
 
 
 async def test_a_backup_is_put_back(store_url, keys):
@@ -110,7 +110,7 @@ async def test_a_backup_is_put_back(store_url, keys):
         "may be tried now: billit/b",
         "4 marked; the others in 60 s, 1 a second of each provider",
     ]
-    assert "account 'spoiled'" in ended.stderr
+    assert "account 'spoiled'" in ended.output
     async with opened(store_url, OLD) as store:
         found = [await store.load(AccountKey("billit", name)) for name in "abcd"]
     assert {record.intent.holder for record in found} == {RESTORED}

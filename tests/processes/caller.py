@@ -54,8 +54,9 @@ async def main(order) -> Counter[str]:
 
 def in_loops(order) -> Counter[str]:
     """Run all the callers of this process."""
-    with ThreadPoolExecutor(order["loops"]) as threads:
-        runs = [threads.submit(asyncio.run, main(order)) for _ in range(order["loops"])]
+    loops = order.get("loops", 1)
+    with ThreadPoolExecutor(loops) as threads:
+        runs = [threads.submit(asyncio.run, main(order)) for _ in range(loops)]
         return sum((run.result() for run in runs), Counter())
 
 
