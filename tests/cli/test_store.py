@@ -105,12 +105,14 @@ async def test_a_backup_is_put_back(store_url, keys):
     await spoil(store_url, "spoiled")
     ended = await run("restored", store_url, "--first", "2", "--pause", "60")
     assert ended.exit_code == 1
-    assert ended.stdout.splitlines() == [
+    # Older clicks tell stdout and stderr as one.
+    told = [line for line in ended.output.splitlines() if "'spoiled'" not in line]
+    assert told == [
         "may be tried now: billit/a",
         "may be tried now: billit/b",
         "4 marked; the others in 60 s, 1 a second of each provider",
     ]
-    assert "account 'spoiled'" in ended.output
+    assert len(ended.output.splitlines()) == len(told) + 1
     async with opened(store_url, OLD) as store:
         found = [await store.load(AccountKey("billit", name)) for name in "abcd"]
     assert {record.intent.holder for record in found} == {RESTORED}

@@ -1,4 +1,4 @@
-"""The worker pools on queues: a worker is killed while tokens expire."""
+"""The worker pool on a queue: a worker is killed while tokens expire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from everbearer.sandbox import faults
 from everbearer.stores import Keyring
@@ -20,45 +19,30 @@ EXPECTED = {(each, f"{each}-{n + 1}") for each in ACCOUNTS for n in range(250)}
 HELD = 3.0  # seconds that a call of a worker is kept waiting
 
 
-@pytest.fixture(name="engine", params=["postgres", "redis"])
-def _engine(request):
-    """What the queue and the tokens are kept in."""
-    return request.param
-
-
 @pytest.fixture
-def store(engine, request, monkeypatch):
+def store(postgres_database, monkeypatch):
     """A database of the test's own, for the queue, the tokens and the orders."""
     monkeypatch.setenv("EVERBEARER_KEYS", Keyring.generate_key())
-    return request.getfixturevalue(f"{engine}_database")
+    return postgres_database
 
 
 @pytest.fixture
-def pool(engine, environment, monkeypatch):
+def pool(environment):
     """The program; its workers take one job at a time and are soon missed."""
     environment |= {
         "EVERBEARER_KEYS": os.environ["EVERBEARER_KEYS"],
         "CONCURRENCY": "1",
         "STALLED_AFTER": "2",
-        # SAQ uses a command that redis-py would call by another name.
-        "PYTHONWARNINGS": "error,ignore::DeprecationWarning:saq.queue.redis",
     }
-    return f"pool_on_{engine}.py"
+    return "pool_on_postgres.py"
 
 
-async def synced(engine, store):
+async def synced(store):
     """What the workers have written."""
-    if engine == "postgres":
-        connection = await asyncpg.connect(store)
-        rows = await connection.fetch("SELECT account, number FROM synced_orders")
-        await connection.close()
-        return [tuple(row) for row in rows]
-    async with Redis.from_url(store, decode_responses=True) as database:
-        return [
-            (account, number)
-            for account in ACCOUNTS
-            for number in await database.hkeys(f"synced:{account}")
-        ]
+    connection = await asyncpg.connect(store)
+    rows = await connection.fetch("SELECT account, number FROM synced_orders")
+    await connection.close()
+    return [tuple(row) for row in rows]
 
 
 async def told(worker, *wanted):
@@ -72,11 +56,10 @@ async def told(worker, *wanted):
 
 
 async def test_a_killed_worker_loses_no_order_and_no_grant(
-    engine, store, pool, sandbox, connect, started, examples, run
+    store, pool, sandbox, connect, started, examples, run
 ) -> None:
     """Its job is given to another, which finds the token refreshed, or refreshes."""
-    if engine == "postgres":
-        await run(pool, "init")
+    await run(pool, "init")
     for account in ("acme", "globex"):  # the first page passes, the second is held
         sandbox.script.add(faults.api_slow(0, company=account, times=1))
         sandbox.script.add(faults.api_slow(HELD, company=account, times=None))
@@ -101,7 +84,7 @@ async def test_a_killed_worker_loses_no_order_and_no_grant(
         other.send_signal(signal.SIGTERM)
         assert await other.wait() == 0
 
-    rows = await synced(engine, store)
+    rows = await synced(store)
     assert (len(rows), set(rows)) == (750, EXPECTED)
     ledger = sandbox.ledger
     assert (ledger.refreshes, ledger.reuse, ledger.lost_grants) == (5, 0, 0)
