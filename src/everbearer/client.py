@@ -157,7 +157,7 @@ class Client:
             self._refresher.begin()
             spills = spills_of(self._store, self._spill, self._keyring)
             self._refresher.recover(self._store, spills)
-        except BaseException:
+        except BaseException:  # Whatever it is: the store is not left open.
             if let_go(self._store):
                 await self._store.aclose()
             raise

@@ -220,7 +220,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         try:
             await self.start()
-        except BaseException:
+        except BaseException:  # Whatever it is: no port is left open.
             await self.aclose()
             raise
         return self

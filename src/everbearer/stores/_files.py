@@ -67,7 +67,7 @@ def write_private(place: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(place)
-    except BaseException:
+    except BaseException:  # Whatever it is: no draft is left behind.
         with suppress(OSError):
             draft.unlink()
         raise

@@ -90,7 +90,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.row_factory = sqlite3.Row
         connection.execute(SQL["sync_every_commit"])
-    except BaseException:
+    except BaseException:  # Whatever it is: no file is left open.
         connection.close()
         raise
     return connection

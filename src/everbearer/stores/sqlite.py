@@ -114,7 +114,7 @@ class SqliteStore:
             await self._given.load()
         try:
             keyring = await self._on(self._writer, self._prepare)
-        except BaseException:
+        except BaseException:  # Whatever it is: no thread is left behind.
             await self._writer.aclose()
             raise
         self._opened = os.getpid(), keyring
