@@ -60,12 +60,12 @@ async def settled(
     It may take as long as another process holds the lease (rule 19).
     """
     if account.registration.provider.replay_window and replaced.record is not None:
-        await until_alone(account, store, replaced.record)
+        await until_alone(account, store, replaced.record, rotation.flight)
     return await choose(account, store, replaced, rotation)
 
 
 async def until_alone(
-    account: AccountTokens, store: TokenStore, record: TokenRecord
+    account: AccountTokens, store: TokenStore, record: TokenRecord, flight: str
 ) -> None:
     """Rule 19: using the new token may close the window that a replay relies on.
 
@@ -73,7 +73,12 @@ async def until_alone(
     uses what was stored over its head.
     """
     latest: TokenRecord | None = record
-    while latest is not None and latest.version == record.version and latest.lease:
+    while (
+        latest is not None
+        and latest.version == record.version
+        and latest.lease is not None
+        and latest.lease.id != flight
+    ):
         left = latest.lease.until - account.refresher.store_now()
         if left <= 0:
             return

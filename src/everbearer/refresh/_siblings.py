@@ -16,7 +16,7 @@ from attrs import evolve
 
 from everbearer.errors import StoreError
 from everbearer.events import RefreshConflict
-from everbearer.stores import Replacement
+from everbearer.stores import Asked, Replacement, Settlement
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ async def choose(
     Ours is the record's alternate already.  Nothing else is done with it here: it is
     tried before a refusal of the stored one is marked.
 
+    Its lease, if *rotation* has one, lasts until that is done: who took it before would
+    spend the stored refresh token, which may be the one that ended.
+
     Returns:
         What became of *rotation*: *replaced* as it was, or the answer to a second
         `replace`.
@@ -51,7 +54,7 @@ async def choose(
         _lives(account, record.token.access_token),
     )
     if not (ours is True and theirs is False):
-        return replaced
+        return await _given_back(account, store, replaced, rotation.flight)
     try:
         second = await store.replace(
             account.key, evolve(rotation, version=record.version)
@@ -69,6 +72,21 @@ async def choose(
         )
         account.refresher.hooks(RefreshConflict(*key, "replaced"))
     return second
+
+
+async def _given_back(
+    account: AccountTokens, store: TokenStore, replaced: Replaced, flight: str
+) -> Replaced:
+    """Give back the lease, under which nobody could spend the stored one meanwhile."""
+    lease = replaced.record.lease if replaced.record else None
+    if lease is None or lease.id != flight:
+        return replaced
+    asked = Asked(flight, lease.holder, account.refresher.timing.lease)
+    try:
+        released = await store.release(account.key, asked, Settlement())
+    except StoreError:
+        return replaced  # It ends by itself.
+    return evolve(replaced, record=released.record) if released else replaced
 
 
 async def _lives(account: AccountTokens, access_token: str | None) -> bool | None:

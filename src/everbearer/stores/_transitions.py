@@ -117,13 +117,14 @@ def replace(record: TokenRecord | None, rotation: Rotation, now: float) -> Repla
             record.token.access_token == rotation.token.access_token
             and record.token.refresh_token == rotation.token.refresh_token
         )
+        if _siblings(record, rotation) and not same:
+            # In the same write: whoever ends now must not take the only copy along.
+            # The lease stays, so that nobody spends the one while both are compared.
+            kept = evolve(record, alternate=rotation.token)
+            return Replaced(Replacement.SIBLING, kept, now)
         left = _without_lease(record, rotation.flight)
         if same:
             return Replaced(Replacement.SAME, left, now)
-        if _siblings(record, rotation):
-            # In the same write: whoever ends now must not take the only copy along.
-            kept = evolve(left, alternate=rotation.token)
-            return Replaced(Replacement.SIBLING, kept, now)
         return Replaced(Replacement.CONFLICT, left, now)
     mine = record.lease is not None and record.lease.id == rotation.flight
     stored = evolve(

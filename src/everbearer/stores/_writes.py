@@ -172,7 +172,10 @@ class Replacement(Enum):
     CONFLICT = auto()
     """Another token is stored."""
     SIBLING = auto()
-    """Another successor of the same refresh token is stored; ours is beside it now."""
+    """Another successor of the same refresh token is stored; ours is beside it now.
+
+    The asker's lease stays, to be given back once it is known which of the two lives.
+    """
     ALTERNATE = auto()
     """Not marked: the refused token's alternate has taken its place (rule 14)."""
     GONE = auto()

@@ -81,6 +81,7 @@ RULES = {
         "test_an_unsaved_pair_that_lost_is_served_no_more",
         "test_of_two_pairs_the_living_one_is_stored",
         "test_a_pair_that_cannot_be_judged_is_kept",
+        "test_nobody_spends_the_stored_one_while_both_are_compared",
         "test_an_alternate_is_tried_before_the_user_is_asked",
         "test_a_spilled_sibling",
     ),

@@ -58,9 +58,11 @@ def _race(world, tmp_path):
         takes: Whether the API takes an access token of *issuer*; None: it is not told.
 
         b_fails: Whether B cannot save, and ends.
+
+        meanwhile: What to await before the API answers.
     """
 
-    async def happen(*, takes, b_fails=False):
+    async def happen(*, takes, b_fails=False, meanwhile=None):
         world.issuer = issuer = MintingIssuer(world.issuer)
         await world.connect()
         a = world.process("A", {"answer": 65.0}, replay_window=WINDOW)
@@ -69,6 +71,8 @@ def _race(world, tmp_path):
 
         async def probe(_key, access_token):
             asked.append(access_token)
+            if meanwhile is not None:
+                await meanwhile(access_token)
             return takes(issuer, access_token)
 
         keyring = Keyring(Keyring.generate_key())
@@ -117,6 +121,27 @@ async def test_of_two_pairs_the_living_one_is_stored(world, race):
     assert await b.outcome() == "access-n2"
     assert await b.account.replacement_for("access-n2") == "access-n3"
     assert world.sent == ["A r0", "B r0", "B n2"]
+
+
+async def test_nobody_spends_the_stored_one_while_both_are_compared(world, race):
+    """Rule 14: n1 is stored and has ended; C, which wants another, waits for n2."""
+    c, waiting = world.process("C", replay_window=WINDOW), []
+
+    async def meanwhile(access_token):
+        if access_token == "access-n1":
+            another = c.account.replacement_for(access_token)
+            waiting.append(world.spawn(another))
+        await asyncio.sleep(12.0)  # Longer than a lease.
+
+    await race(takes=living, meanwhile=meanwhile)
+    assert await waiting[0] == "access-n2"
+    assert world.sent == ["A r0", "B r0"]
+
+
+async def test_a_lease_under_which_two_were_compared_is_given_back(world, race):
+    """Rule 14: whatever came of it, the next refresh need not wait."""
+    await race(takes=unknown)
+    assert (await world.record()).lease is None
 
 
 async def test_a_pair_that_cannot_be_judged_is_kept(world, race):

@@ -108,6 +108,21 @@ async def test_another_child_of_the_same_token_is_kept_beside(
         assert stored.parent == spent
 
 
+async def test_two_children_are_compared_under_the_lease(
+    store: TokenStore, make: Make, connected: TokenRecord
+) -> None:
+    """Rule 14: the lease of the second one's flight stays until it gives it back."""
+    spent = connected.refresh_fingerprint
+    await store.acquire(make.key, make.asked("flight-b"))
+    await store.replace(make.key, make.rotation(connected, "r1", spent=spent))
+    ours = make.rotation(connected, "x1", "flight-b", spent=spent)
+    second = await store.replace(make.key, ours)
+    assert second.outcome is Replacement.SIBLING
+    assert not (await store.acquire(make.key, make.asked("flight-c"))).granted
+    await store.release(make.key, make.asked("flight-b"), Settlement())
+    assert (await store.acquire(make.key, make.asked("flight-c"))).granted
+
+
 @pytest.mark.parametrize("what", ["a grandchild", "not known", "authorized anew"])
 async def test_what_is_no_child_of_the_same_token_is_not_kept(
     store: TokenStore, make: Make, connected: TokenRecord, what: str
