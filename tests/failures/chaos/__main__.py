@@ -8,6 +8,7 @@ import logging
 import random
 import sys
 
+from tests.failures.chaos._backing import BACKINGS
 from tests.failures.chaos._broken import BREAKS
 from tests.failures.chaos._families import FAMILIES, USUAL
 from tests.failures.chaos._judge import judge
@@ -19,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, help="of a schedule; random by default")
+    parser.add_argument("--store", choices=sorted(BACKINGS), default="sqlite")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--accounts", type=int, default=5, help="of each provider")
     parser.add_argument(
@@ -34,13 +36,14 @@ def main() -> int:
     run = Run(
         seed,
         asked.seconds,
+        store=asked.store,
         workers=asked.workers,
         families=tuple(asked.providers),
         accounts_each=asked.accounts,
         broken=asked.broken,
         hurry=asked.hurry,
     )
-    print(f"chaos: seed {seed}, {asked.seconds:.0f} s", flush=True)
+    print(f"chaos: {asked.store}, seed {seed}, {asked.seconds:.0f} s", flush=True)
     case = asyncio.run(run.run())
     verdict = judge(case)
     print(report(run, case, verdict))

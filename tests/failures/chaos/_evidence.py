@@ -35,6 +35,8 @@ class Evidence:
 
         slow_saves: New tokens that took long to store.
 
+        store_troubled: Until when the store was; inf while it is.
+
         stopped: Workers that are, now.
 
         unsaved: By worker, accounts whose new tokens it could not store.
@@ -58,6 +60,7 @@ class Evidence:
     unsaved: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
     spilled: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
     answered_last: dict[tuple[int, str], float] = field(factory=dict)
+    store_troubled: float = 0.0
     longest_stall: float = 0.0
     worker_mb: float = 0.0
     _checked: dict[tuple[int, str], float] = field(factory=dict)
@@ -185,7 +188,8 @@ class Evidence:
         begin = at - said["seconds"]
         if said["name"] == "replace":
             self.slow_saves.append(Touch("slow save", begin, at, said["account"]))
-        if begin > self._went_on.get(slot, 0.0) and not self.stopped[slot]:
+        by_itself = begin > max(self._went_on.get(slot, 0.0), self.store_troubled)
+        if by_itself and not self.stopped[slot]:
             self.stalled(begin, at)
 
     def stalled(self, begin: float, end: float, slot: int | None = None) -> None:

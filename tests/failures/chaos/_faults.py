@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import math
 import time
-from pathlib import Path
+from contextlib import suppress
 
 from attrs import define, field
 from tests.failures.chaos._accounts import Accounts
+from tests.failures.chaos._backing import Backing
 from tests.failures.chaos._evidence import Evidence
 from tests.failures.chaos._judge import Touch
 from tests.failures.chaos._proxy import Exchange, Proxy
 from tests.failures.chaos._schedule import Planned
-from tests.failures.chaos._store_trouble import hold_lock, is_locked
 from tests.failures.chaos._workers import Worker
 
+from everbearer import StoreError
 from everbearer.sandbox import Sandbox, faults
-from everbearer.stores import SqliteStore
+from everbearer.stores import TokenStore
 from everbearer.tokens import AccountKey, TokenRecord
 
 __all__ = ["Faults"]
@@ -33,9 +34,11 @@ class Faults:
     """Does what is planned, and writes down whom it touched.
 
     Attributes:
-        path: Of the database; flags of trouble are files beside it.
+        store: This process's own.
 
-        over: Set when the run ends early.
+        backing: What all stores of the run are in front of.
+
+        dying: Workers that are between two lives, for as long as the store is down.
 
         expired: When each account's access token was last expired before its time.
     """
@@ -44,10 +47,10 @@ class Faults:
     accounts: Accounts
     sandboxes: dict[str, Sandbox]
     proxies: dict[str, Proxy]
-    store: SqliteStore
-    path: Path
+    store: TokenStore
+    backing: Backing
     evidence: Evidence
-    over: threading.Event
+    dying: set[int] = field(factory=set)
     expired: dict[str, float] = field(factory=dict)
 
     async def do(self, fault: Planned) -> None:
@@ -65,7 +68,7 @@ class Faults:
                 await self._expire(provider, account)
             case "unreachable" | "busy-503":
                 await self._spell(fault, self._endpoint_trouble(fault))
-            case "store-locked" | "store-down" | "store-deaf":
+            case kind if kind.startswith("store-"):
                 await self._spell(fault, self._store_trouble(fault))
             case _:
                 planned = fault.kind, fault.seconds
@@ -94,13 +97,10 @@ class Faults:
             script.remove(spell)
 
     async def _store_trouble(self, fault: Planned) -> None:
-        if fault.kind == "store-locked":
-            await asyncio.to_thread(hold_lock, self.path, fault.seconds, self.over)
-            return
-        flag = self.path.with_name(fault.kind.removeprefix("store-"))
-        flag.touch()
-        await asyncio.sleep(fault.seconds)
-        flag.unlink()
+        self.evidence.store_troubled = math.inf
+        trouble = fault.kind.removeprefix("store-")
+        await self.backing.trouble(trouble, fault.seconds)
+        self.evidence.store_troubled = time.monotonic()
 
     async def _expire(self, provider: str, account: str) -> None:
         """Let its access token be expired before its time, once that was accepted.
@@ -124,6 +124,9 @@ class Faults:
 
     async def _kill(self, worker: Worker) -> None:
         """With -9; a pair that it had and had not saved is lost with it."""
+        if worker.slot in self.dying:
+            return
+        self.dying.add(worker.slot)
         began, pid = time.monotonic(), worker.pid
         for exchange in self._open_of(worker.slot):
             exchange.why_gone = "kill"
@@ -141,6 +144,7 @@ class Faults:
                 self.evidence.note(account, f"worker {worker.slot}: killed")
                 self.evidence.touch(Touch("kill", began, time.monotonic(), account))
         await worker.start()
+        self.dying.discard(worker.slot)
 
     # ---- stopped
 
@@ -162,7 +166,7 @@ class Faults:
             if _holds(record, process.pid)
             or self._not_stored(worker.slot, record) is not None
         ]
-        locked = asyncio.create_task(asyncio.to_thread(is_locked, self.path, 0.2))
+        locked = asyncio.create_task(self.backing.is_locked(0.2))
         doubting = [
             asyncio.create_task(self._doubt_stopped(worker.slot, record))
             for record in held
@@ -198,7 +202,7 @@ class Faults:
         await asyncio.sleep(until + self.evidence.bounds.grace - _EARLY - time.time())
         for exchange in self._open_of(slot, record.key.account):
             exchange.doubt("stop")
-        latest = await self.store.load(record.key)
+        latest = await self._load(record.key)
         exchange = self._not_stored(slot, latest) if latest else None
         account = record.key.account
         if exchange is not None and account not in self.evidence.spilled[slot]:
@@ -216,8 +220,14 @@ class Faults:
     # ---- what is known of a moment
 
     async def _records(self) -> list[TokenRecord]:
-        loaded = [await self.store.load(AccountKey(*key)) for key in self.accounts.keys]
+        loaded = [await self._load(AccountKey(*key)) for key in self.accounts.keys]
         return [record for record in loaded if record is not None]
+
+    async def _load(self, key: AccountKey) -> TokenRecord | None:
+        while True:
+            with suppress(StoreError):
+                return await self.store.load(key)
+            await asyncio.sleep(_LOOK)
 
     def _open_of(self, slot: int, account: str | None = None) -> list[Exchange]:
         return [

@@ -77,7 +77,12 @@ UNAVOIDABLE = {
 }
 """What excuses a reuse: what no client can save, by the refresh protocol."""
 
-STORE = frozenset({"store-locked", "store-down", "store-deaf"})
+STORE = frozenset(
+    {
+        *("store-locked", "store-down", "store-deaf"),
+        *("store-restarted", "store-frozen", "store-cut"),
+    }
+)
 # Seconds: what is longer ago has not made today's pause.
 _LONGEST_PAUSE = 30.0
 _GRANT_OVER = frozenset({"AuthorizationRequired", "status"})

@@ -40,7 +40,7 @@ def _lines(run: Run, case: Case, verdict: Verdict) -> Iterator[str]:
         "due failures": verdict.due.total(),
         "reuse that no client can avoid": verdict.unavoidable.total(),
     }
-    yield f"chaos, seed {run.seed}, {run.seconds:.0f} s"
+    yield f"chaos, {run.store}, seed {run.seed}, {run.seconds:.0f} s"
     yield from (f"{value:>9,}  {name}" for name, value in figures.items())
     yield from _table("faults", seen.faults)
     yield from _table("last resorts, by cause", Counter(r.cause for r in case.resorts))
@@ -65,6 +65,7 @@ def _lines(run: Run, case: Case, verdict: Verdict) -> Iterator[str]:
         yield f"FAILED: and {len(complaints) - _MOST_TOLD} more"
     if complaints:
         options = {
+            "--store": run.store,
             "--seed": run.seed,
             "--seconds": f"{run.seconds:.0f}",
             "--workers": run.workers,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 from tests.failures.chaos._accounts import Accounts, hosts, registrations
+from tests.failures.chaos._backing import Backing, backed
 from tests.failures.chaos._evidence import Evidence
 from tests.failures.chaos._families import FRAGILE, USUAL, played
 from tests.failures.chaos._faults import Faults
@@ -24,7 +24,7 @@ from tests.failures.chaos._workers import Worker
 
 from everbearer import Client
 from everbearer.sandbox import Sandbox
-from everbearer.stores import SqliteStore
+from everbearer.stores import open_store
 
 __all__ = ["BOUNDS", "QUIET", "Run"]
 
@@ -57,6 +57,8 @@ class Run:
     """A run of *seconds*, by *seed*.
 
     Attributes:
+        store: What the workers share: see `backed`.
+
         accounts_each: Accounts of each provider.
 
         pause: Of each caller between its calls, on average, in seconds.
@@ -68,6 +70,7 @@ class Run:
 
     seed: int
     seconds: float
+    store: str = "sqlite"
     workers: int = 4
     families: tuple[str, ...] = USUAL
     accounts_each: int = 5
@@ -79,7 +82,6 @@ class Run:
     peak_mb: float = 0.0
     _proxies: dict[str, Proxy] = field(factory=dict)
     _slots: list[Worker] = field(factory=list)
-    _over: threading.Event = field(factory=threading.Event)
     _began: float = 0.0
     _ended: float = 0.0
 
@@ -87,7 +89,6 @@ class Run:
         """Play it; whatever happens, no process is left behind."""
         with tempfile.TemporaryDirectory("-chaos", "everbearer-", _memory()) as name:
             async with AsyncExitStack() as stack:
-                stack.callback(self._over.set)
                 faults = await self._prepare(stack, Path(name))
                 try:
                     await self._play(faults)
@@ -115,10 +116,10 @@ class Run:
             await proxy.start(self.workers)
             stack.push_async_callback(proxy.aclose)
             self._proxies[name] = proxy
-        path = folder / "tokens.db"
-        store = SqliteStore(path)
+        backing = await stack.enter_async_context(backed(self.store, folder))
+        store = open_store(backing.url)
         client = await stack.enter_async_context(
-            Client(*registrations(self.sandboxes), store=store)
+            Client(*registrations(self.sandboxes), store=store, spill=False)
         )
         keys = [
             (name, f"{name}-{number}")
@@ -129,7 +130,7 @@ class Run:
         for key in keys:
             await accounts.connect(*key)
         self._slots = [
-            Worker(slot, self._order(slot, keys, path), folder, self.evidence.heard)
+            Worker(slot, self._order(slot, keys, backing), folder, self.evidence.heard)
             for slot in range(self.workers)
         ]
         return Faults(
@@ -138,13 +139,12 @@ class Run:
             self.sandboxes,
             self._proxies,
             store,
-            path,
+            backing,
             self.evidence,
-            self._over,
         )
 
     def _order(
-        self, slot: int, keys: list[tuple[str, str]], path: Path
+        self, slot: int, keys: list[tuple[str, str]], backing: Backing
     ) -> dict[str, Any]:
         ports = {
             sandbox.url.rpartition(":")[2]: self._proxies[name].ports[slot]
@@ -155,7 +155,8 @@ class Run:
             "providers": [hosts(*each) for each in self.sandboxes.items()],
             "ports": ports,
             "accounts": keys,
-            "store": str(path),
+            "store": backing.url,
+            "folder": str(backing.folder),
             "timing": TIMING,
             "pause": self.pause,
             "broken": self.broken,
@@ -169,6 +170,7 @@ class Run:
             self.seconds - QUIET,
             workers=self.workers,
             accounts=len(faults.accounts.keys),
+            kinds=faults.backing.kinds,
         )
         for worker in self._slots:
             await worker.start()

@@ -6,7 +6,7 @@ import random
 
 from attrs import frozen
 
-__all__ = ["KINDS", "LONGEST_SPELL", "Kind", "Planned", "schedule"]
+__all__ = ["KINDS", "LONGEST_SPELL", "SERVER_KINDS", "Kind", "Planned", "schedule"]
 
 
 @frozen
@@ -30,7 +30,7 @@ class Kind:
     most: float = 0.0
 
 
-KINDS = (
+_ANYWHERE = (
     Kind("kill", 2.0, "worker"),
     Kind("stop", 1.2, "worker", 0.2, 4.0),
     # Between a client and the token endpoint.
@@ -48,9 +48,21 @@ KINDS = (
     # Rare, because a fault of everything excuses everything for a while.
     Kind("unreachable", 45.0, "all", 0.5, 2.0),
     Kind("busy-503", 45.0, "all", 0.5, 2.0),
+)
+KINDS = (
+    *_ANYWHERE,
     Kind("store-locked", 45.0, "all", 0.5, 2.0),
     Kind("store-down", 45.0, "all", 0.5, 2.0),
     Kind("store-deaf", 45.0, "all", 0.2, 1.0),
+)
+SERVER_KINDS = (
+    *_ANYWHERE,
+    Kind("store-locked", 90.0, "all", 0.5, 2.0),
+    Kind("store-deaf", 90.0, "all", 0.2, 1.0),
+    Kind("store-restarted", 45.0, "all", 0.0, 1.0),
+    # Also for longer than a statement may take.
+    Kind("store-frozen", 45.0, "all", 0.5, 6.5),
+    Kind("store-cut", 30.0, "all"),
 )
 LONGEST_SPELL = max(kind.most for kind in KINDS if kind.hits == "all")
 
@@ -66,7 +78,12 @@ class Planned:
 
 
 def schedule(
-    seed: int, seconds: float, *, workers: int, accounts: int
+    seed: int,
+    seconds: float,
+    *,
+    workers: int,
+    accounts: int,
+    kinds: tuple[Kind, ...] = KINDS,
 ) -> tuple[Planned, ...]:
     """Every fault of a run, in order; none outlasts *seconds*.
 
@@ -75,7 +92,7 @@ def schedule(
     """
     counts = {"worker": workers, "account": accounts, "all": 1}
     planned = [
-        fault for kind in KINDS for fault in _of(kind, seed, seconds, counts[kind.hits])
+        fault for kind in kinds for fault in _of(kind, seed, seconds, counts[kind.hits])
     ]
     return tuple(sorted(planned, key=lambda fault: fault.at))
 

@@ -1,13 +1,11 @@
-"""A store that fails and comes back: locked, down, or deaf.
+"""A store that fails and comes back, for a worker: down, or deaf.
 
-``locked``: another program holds the database's write lock, for real.  ``down``: every
-call fails at once.  ``deaf``: what is written is written, but nobody is told so.
+``down``: every call fails at once.  ``deaf``: what is written is written, but nobody is
+told so.  What happens to a store for real is in `_backing`.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 from everbearer.errors import StoreError
 from everbearer.stores import SpillHome
 
-__all__ = ["Troubled", "hold_lock"]
+__all__ = ["Troubled"]
 
 _WRITES = frozenset({"acquire", "renew", "release", "replace", "refuse"})
 _ALL = _WRITES | {"load", "changed"}
@@ -26,12 +24,12 @@ _SLOW = 0.33
 
 
 class Troubled:
-    """*store*, which fails while there is a file ``down`` or ``deaf`` beside *path*."""
+    """*store*, which fails while there is a file ``down`` or ``deaf`` in *folder*."""
 
-    def __init__(self, store: Any, path: str, tell: Callable[..., None]) -> None:
+    def __init__(self, store: Any, folder: str, tell: Callable[..., None]) -> None:
         self._store = store
-        self._down = Path(path).with_name("down")
-        self._deaf = Path(path).with_name("deaf")
+        self._down = Path(folder) / "down"
+        self._deaf = Path(folder) / "deaf"
         self._tell = tell
 
     def spill_home(self) -> SpillHome:
@@ -61,28 +59,3 @@ class Troubled:
             return answer
 
         return troubled
-
-
-def hold_lock(path: Path, seconds: float, over: threading.Event) -> None:
-    """Hold the write lock of the database at *path*; *over* ends it early."""
-    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        over.wait(seconds)
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
-
-
-def is_locked(path: Path, within: float) -> bool:
-    """Whether somebody keeps the write lock for *within* seconds."""
-    connection = sqlite3.connect(path, timeout=within, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return True
-    else:
-        return False
-    finally:
-        connection.close()

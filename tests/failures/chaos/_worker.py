@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -23,7 +24,7 @@ from tests.failures.chaos._families import described
 from tests.failures.chaos._memory import megabytes
 from tests.failures.chaos._store_trouble import Troubled
 
-from everbearer import Client, EverbearerError, Registration
+from everbearer import Client, EverbearerError, Registration, StoreError
 from everbearer.events import (
     RefreshConflict,
     RefreshStarted,
@@ -33,7 +34,7 @@ from everbearer.events import (
 )
 from everbearer.refresh import Timing
 from everbearer.refresh._lease import HeldLease
-from everbearer.stores import SqliteStore
+from everbearer.stores import open_store
 
 LAG = 0.3
 SLOW = 3.0
@@ -143,24 +144,33 @@ def heard(event: object) -> None:
             tell("settled", account=event.account)
 
 
+async def open_patiently(client: Client) -> None:
+    """Open it, even if the store is down when this process starts."""
+    while True:
+        with suppress(StoreError):
+            await client.open()
+            return
+        await asyncio.sleep(LAG)
+
+
 async def main(order: dict) -> None:
     watch_the_last_check()
     registrations = [
         Registration(described(**hosts), "sandbox-client", "sandbox-secret")
         for hosts in order["providers"]
     ]
-    store = Troubled(SqliteStore(order["store"]), order["store"], tell)
+    store = Troubled(open_store(order["store"]), order["folder"], tell)
     connector = aiohttp.TCPConnector(resolver=OwnPorts(order["ports"]), limit=0)
-    async with (
-        aiohttp.ClientSession(connector=connector) as session,
-        Client(
+    async with aiohttp.ClientSession(connector=connector) as session:
+        client = Client(
             *registrations,
             store=BREAKS[order["broken"]](store),
             session=session,
             hooks=[heard],
+            spill=Path(order["folder"], "spill"),
             timing=Timing(**order["timing"]),
-        ) as client,
-    ):
+        )
+        await open_patiently(client)
         caller = Caller(client, order)
         reporting = asyncio.create_task(report(caller))
         stop = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
@@ -175,6 +185,7 @@ async def main(order: dict) -> None:
         reporting.cancel()
         with suppress(asyncio.CancelledError):
             await reporting
+        await client.aclose()
     tell("memory", mb=megabytes())
 
 

@@ -38,4 +38,4 @@ def test_it_notices_that_the_lease_is_gone() -> None:
     run = chaos("--break=lease")
     assert run.returncode == 1, run.stdout + run.stderr
     assert "refresh tokens were used twice" in run.stdout
-    assert "again: --seed 5" in run.stdout
+    assert "again: --store sqlite --seed 5" in run.stdout
