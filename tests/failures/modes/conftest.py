@@ -10,7 +10,12 @@ import pytest
 import pytest_asyncio
 
 from everbearer import Client, StoreError, TemporarilyUnavailable, Timing
-from everbearer.stores import MemoryStore
+from everbearer.stores import Keyring, MemoryStore
+from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
+
+# Those whose promise rests on what the store does; mode 3 is in tests/processes.
+RESTS_ON_THE_STORE = (4, 5, 6, 7, 8, 11, 12, 16)
 
 OF_A_FLIGHT = {"load", "acquire", "renew", "release", "replace", "refuse", "changed"}
 
@@ -31,6 +36,9 @@ class Way:
         self.asked = Counter()
         self.before = {}
         self.cut = set()
+
+    async def aclose(self):
+        """Others go there too."""
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
@@ -64,10 +72,45 @@ def short_timing():
     )
 
 
-@pytest.fixture
-def shared(shifted_clock):
+def _memory(request, clock):
+    return MemoryStore(clock)
+
+
+def _postgres(request, clock):
+    return PostgresStore(
+        request.getfixturevalue("postgres_url"),
+        Keyring([Keyring.generate_key()]),
+        prefix=request.getfixturevalue("table_prefix"),
+        clock=clock,
+    )
+
+
+def _redis(request, clock):
+    return RedisStore(
+        request.getfixturevalue("redis_database"),
+        Keyring([Keyring.generate_key()]),
+        clock=clock,
+    )
+
+
+_MAKERS = {"memory": _memory, "postgres": _postgres, "redis": _redis}
+
+
+def pytest_generate_tests(metafunc):
+    """Give each test of `RESTS_ON_THE_STORE` every store."""
+    if "shared" in metafunc.fixturenames:
+        number = int(metafunc.module.__name__.rpartition("test_")[2][:2])
+        over = _MAKERS if number in RESTS_ON_THE_STORE else ["memory"]
+        metafunc.parametrize("shared", over, indirect=True)
+
+
+@pytest_asyncio.fixture
+async def shared(request, shifted_clock):
     """The store that all processes share."""
-    return MemoryStore(shifted_clock)
+    store = _MAKERS[request.param](request, shifted_clock)
+    await store.open()
+    yield store
+    await store.aclose()
 
 
 @pytest.fixture

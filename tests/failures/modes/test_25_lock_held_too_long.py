@@ -12,12 +12,16 @@ import sqlite3
 from contextlib import closing
 
 import aiohttp
+import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from everbearer import TemporarilyUnavailable, Timing
 from everbearer.events import SavedLate
 from everbearer.sandbox import faults
-from everbearer.stores import Asked, SqliteStore
+from everbearer.stores import Asked, Keyring, SqliteStore
+from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
 from everbearer.tokens import AccountKey
 
 pytestmark = pytest.mark.asyncio
@@ -62,6 +66,67 @@ async def test_a_slow_token_endpoint_holds_no_database(scene, whoami, gate, tmp_
     assert await whoami(await scene.connect(client, "other")) == "other"
     gate.opened.set()
     assert await slow == "acme"
+
+
+class PostgresBeside:
+    """A PostgreSQL store with one connection, and who looks at the server."""
+
+    def __init__(self, url):
+        self.store = PostgresStore(url, Keyring(Keyring.generate_key()), connections=1)
+        self._url = url
+
+    async def held(self):
+        """Sessions that are in a transaction or hold a lock, and do nothing."""
+        operator = await asyncpg.connect(self._url)
+        try:
+            return await operator.fetch(
+                "SELECT DISTINCT state FROM pg_stat_activity LEFT JOIN pg_locks "
+                "USING (pid) WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND state <> 'active' "
+                "AND (xact_start IS NOT NULL OR locktype IS NOT NULL)"
+            )
+        finally:
+            await operator.close()
+
+
+class RedisBeside:
+    """A Redis store with one connection, and who looks at the server."""
+
+    def __init__(self, url):
+        self.store = RedisStore(url, Keyring(Keyring.generate_key()), connections=1)
+        self._url = url
+
+    async def held(self):
+        """Clients in the middle of a transaction, or that watch a key."""
+        async with Redis.from_url(self._url) as operator:
+            clients = await operator.client_list()
+        return [each for each in clients if each["multi"] != "-1"]
+
+
+@pytest.fixture(params=["postgres", "redis"])
+def beside(request):
+    """The store of each kind on a server, and what is seen there."""
+    kinds = {"postgres": PostgresBeside, "redis": RedisBeside}
+    url = request.getfixturevalue(f"{request.param}_database")
+    return kinds[request.param](url)
+
+
+async def test_a_slow_token_endpoint_holds_no_connection(scene, whoami, gate, beside):
+    """Two refreshes are out over one connection, and others' calls go on."""
+    scene.store = beside.store
+    client = await scene.client(hosts=gate.hosts)
+    slow = []
+    for name in ("acme", "other"):
+        session = await scene.connect(client, name, expired=True)
+        slow.append(asyncio.create_task(whoami(session)))
+    async with asyncio.timeout(10):
+        await scene.until(lambda: gate.asked == len(slow))
+        for _ in range(10):  # For longer than a lease is held without being renewed.
+            assert await beside.held() == []
+            await asyncio.sleep(0.05)
+        assert await whoami(await scene.connect(client, "third")) == "third"
+        gate.opened.set()
+        assert await asyncio.gather(*slow) == ["acme", "other"]
 
 
 async def test_a_holder_that_never_ends(scene, whoami):
