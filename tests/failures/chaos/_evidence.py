@@ -42,6 +42,9 @@ class Evidence:
         unsaved: By worker, accounts whose new tokens it could not store.
 
         spilled: The same, once the token is in a file that the next process finds.
+
+        settled: When (worker, account) last knew what became of such a token, or of one
+            that another was stored before.
     """
 
     bounds: Bounds
@@ -59,6 +62,7 @@ class Evidence:
     reuses: list[Reuse] = field(factory=list)
     unsaved: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
     spilled: defaultdict[int, set[str]] = field(factory=lambda: defaultdict(set))
+    settled: dict[tuple[int, str], float] = field(factory=dict)
     answered_last: dict[tuple[int, str], float] = field(factory=dict)
     store_troubled: float = 0.0
     longest_stall: float = 0.0
@@ -166,6 +170,7 @@ class Evidence:
                 self.faults["(spilled)"] += 1
                 self.spilled[slot].add(account)
             case "settled":
+                self.settled[slot, account] = at
                 self.unsaved[slot].discard(account)
                 self.spilled[slot].discard(account)
             case "again":

@@ -17,6 +17,7 @@ from tests.failures.chaos._schedule import Planned
 from tests.failures.chaos._workers import Worker
 
 from everbearer import StoreError
+from everbearer._redact import fingerprint
 from everbearer.sandbox import Sandbox, faults
 from everbearer.stores import TokenStore
 from everbearer.tokens import AccountKey, TokenRecord
@@ -140,6 +141,7 @@ class Faults:
             lost = exchange is not None and account not in spilled
             if lost and exchange.answered_at is not None:
                 self._excuse(exchange, "kill", unsaved=account in unsaved)
+            self._excuse_outlived(worker.slot, record, "kill")
             if exchange is not None or _holds(record, pid):
                 self.evidence.note(account, f"worker {worker.slot}: killed")
                 self.evidence.touch(Touch("kill", began, time.monotonic(), account))
@@ -204,6 +206,8 @@ class Faults:
             exchange.doubt("stop")
         latest = await self._load(record.key)
         exchange = self._not_stored(slot, latest) if latest else None
+        if latest is not None:
+            self._excuse_outlived(slot, latest, "stop")
         account = record.key.account
         if exchange is not None and account not in self.evidence.spilled[slot]:
             unsaved = account in self.evidence.unsaved[slot]
@@ -216,6 +220,23 @@ class Faults:
             for proxy in self.proxies.values():
                 proxy.excused[exchange.token.value] = why
         exchange.doubt(why)
+
+    def _excuse_outlived(self, slot: int, record: TokenRecord, why: str) -> None:
+        """The stored child of a refresh token was ended by another, which *slot* has.
+
+        Which was not stored, or not compared with it yet, and is out of reach now.
+        """
+        account = record.key.account
+        proxy = self.proxies[record.key.provider]
+        last = proxy.last.get((slot, account))
+        if (
+            last is not None
+            and last.answered_at > self.evidence.settled.get((slot, account), 0.0)
+            and last.token.successor is not None
+            and last.token.successor.refresh_token != record.token.refresh_token
+            and record.parent == fingerprint(last.token.value)
+        ):
+            proxy.excused[record.token.refresh_token] = f"{why} before the spill"
 
     # ---- what is known of a moment
 
