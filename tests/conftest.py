@@ -14,6 +14,7 @@ pytest_plugins = [
     "everbearer_pytest",
     "tests._flows",
     "tests._servers",
+    "tests._pooler",
     "tests.failures.modes._late_modes",
     "tests.failures._world",
 ]

@@ -147,6 +147,10 @@ async def test_no_connection_is_held_between_calls(store, make):
     """While a token endpoint is asked, a lease is all that is held."""
     await store.put(make.key, make.grant())
     await store.acquire(make.key, Asked("flight-a", "holder", 10.0))
-    pool = (await store._connections()).pool
+    connections = await store._connections()
+    async with asyncio.timeout(10):
+        while not connections.listening:  # It has heard itself, over one of the pool.
+            await asyncio.sleep(0.01)
+    pool = connections.pool
     assert pool.get_idle_size() == pool.get_size()
     await store.release(make.key, make.asked("flight-a"), Settlement())

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import random
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -17,6 +18,8 @@ from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from everbearer.stores._postgres_sql import Statement
 
 __all__ = ["SECONDS", "TROUBLE", "Connections", "explained"]
 
@@ -34,7 +37,18 @@ TROUBLE: Final = (
 )
 """What asyncpg raises."""
 
+# Another client's statement has the name, or ours was prepared on another connection.
+_NOT_PREPARED: Final = (
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
+)
+
 _RECONNECT: Final = (0.5, 1.5)
+# Seconds between two tries whether anything is heard, and for one of them; the first
+# and the longest pause where nothing is, as through a pooler in transaction mode.
+_QUIET: Final = 60.0
+_ECHO: Final = 5.0
+_DEAF: Final = (10.0, 600.0)
 
 
 def explained(error: Exception) -> StoreError | ConfigurationError:
@@ -48,6 +62,13 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
         return StoreError(
             f"the PostgreSQL token store did not answer within {SECONDS} s: look "
             "at its load, its locks and the number of its connections"
+        )
+    if isinstance(error, _NOT_PREPARED):
+        return StoreError(
+            "a pooler such as PgBouncer gives every transaction of the PostgreSQL "
+            f"token store another server connection ({name}): pass "
+            "PostgresStore(..., prepared=False), or set max_prepared_statements in "
+            "PgBouncer 1.21 or newer"
         )
     if isinstance(error, asyncpg.PostgresError):
         state = getattr(error, "sqlstate", None)
@@ -73,6 +94,8 @@ class Connections:
 
         channel: Where changes are told.
 
+        tell: The statement that tells a text to who listens.
+
         heard: Called with the account of each.
     """
 
@@ -82,12 +105,15 @@ class Connections:
         size: int,
         options: dict[str, Any],
         channel: str,
+        tell: Statement,
         heard: Callable[[AccountKey], None],
     ) -> None:
         self._url = url
         self._options = options
         self._channel = channel
+        self._tell = tell
         self._heard = heard
+        self._echo = "", asyncio.Event()
         self.pool: Any = asyncpg.create_pool(
             url,
             min_size=0,
@@ -135,17 +161,29 @@ class Connections:
 
         Nothing depends on it: whoever waits looks now and then as well.
         """
+        deaf = _DEAF[0]
         while True:
+            pause = random.uniform(*_RECONNECT)  # noqa: S311 - no secret
             with contextlib.suppress(*TROUBLE):
-                await self._listen_once()
-            self.listening = False
+                if await self._listen_once():
+                    deaf = _DEAF[0]
+                else:
+                    pause, deaf = deaf, min(deaf * 2, _DEAF[1])
             _log.info(
-                "not listening for changes in the PostgreSQL store; trying again",
+                "not listening for changes in the PostgreSQL store; trying again in "
+                "%.0f s",
+                pause,
                 extra=NO_ACCOUNT,
             )
-            await asyncio.sleep(random.uniform(*_RECONNECT))  # noqa: S311 - no secret
+            await asyncio.sleep(pause)
 
-    async def _listen_once(self) -> None:
+    async def _listen_once(self) -> bool:
+        """Hear until the connection is lost; whether anything was ever heard.
+
+        LISTEN succeeds through a pooler in transaction mode, and nothing is heard: the
+        server connection that listens is handed on.  So it counts from when this
+        process has heard itself, whose voice came over another connection.
+        """
         connection = await asyncpg.connect(
             self._url, timeout=SECONDS, command_timeout=SECONDS, **self._options
         )
@@ -153,14 +191,37 @@ class Connections:
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, self._on_change)
-            self.listening = True
-            await lost.wait()
+            while await self._hears_itself():
+                self.listening = True
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_QUIET):
+                        await lost.wait()
+                        return True
+            if not self.listening:
+                await connection.remove_listener(self._channel, self._on_change)
+            return self.listening
         finally:
+            self.listening = False
             connection.terminate()
+
+    async def _hears_itself(self) -> bool:
+        voice, heard = self._echo = secrets.token_hex(8), asyncio.Event()
+        arguments = self._tell.arguments({"channel": self._channel, "told": voice})
+        async with asyncio.timeout(SECONDS):
+            await self.pool.execute(self._tell.text, *arguments)
+        try:
+            async with asyncio.timeout(_ECHO):
+                return await heard.wait()
+        except TimeoutError:
+            return False
 
     def _on_change(
         self, _connection: object, _pid: int, _channel: str, told: str
     ) -> None:
+        voice, heard = self._echo
+        if told == voice:
+            heard.set()
+            return
         with contextlib.suppress(ValueError, TypeError):
             self._heard(AccountKey(*json.loads(told)))
 

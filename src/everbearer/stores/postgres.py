@@ -78,7 +78,8 @@ class PostgresStore(SwappingStore):
             one that listens for changes.
 
         prepared: Whether statements are prepared once for each connection.  False
-            behind a PgBouncer older than 1.21 in transaction mode.
+            behind a PgBouncer in transaction mode that is older than 1.21 or does not
+            keep them (``max_prepared_statements``).
 
         clock: Takes the place of the server's, in tests.
 
@@ -303,6 +304,7 @@ class PostgresStore(SwappingStore):
                 self._size,
                 self._options,
                 self._names.channel,
+                self._sql["tell"],
                 self._wakeups.wake,
             )
             self._open[loop] = known

@@ -99,6 +99,10 @@ SELECT current_setting('synchronous_commit') <> 'off'
 -- The server's clock.
 SELECT extract(EPOCH FROM clock_timestamp())::DOUBLE PRECISION;
 
+-- name: tell
+-- Tell everybody who listens, this process among them.
+SELECT pg_notify(:channel, :told);
+
 -- name: load
 -- The record of one account and the server's clock, also where there is no record.
 SELECT extract(EPOCH FROM clock_timestamp())::DOUBLE PRECISION AS server_now, r.*
