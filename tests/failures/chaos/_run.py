@@ -191,6 +191,7 @@ class Run:
         for worker in self._slots:
             worker.look()
         await asyncio.gather(*(worker.finish() for worker in self._slots))
+        faults.accounts.look()  # A last resort may have ended one meanwhile.
 
     async def _quiet(self, accounts: Accounts) -> None:
         """Until the end; in a hurry, until every worker has an answer for everybody."""
