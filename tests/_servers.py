@@ -147,11 +147,14 @@ class RedisServer:
         folder: For its append-only file.
 
         fsync: When the disk has to have it: ``always``, or ``everysec``.
+
+        more: Settings.
     """
 
-    def __init__(self, folder, fsync="always"):
+    def __init__(self, folder, fsync="always", **more):
         self._folder = folder
         self._fsync = fsync
+        self._more = more
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -176,6 +179,7 @@ class RedisServer:
             "appendonly": "yes",
             "appendfsync": self._fsync,
             "logfile": "log",
+            **{name.replace("_", "-"): value for name, value in self._more.items()},
         }
         words = [
             w for name, value in options.items() for w in (f"--{name}", str(value))
@@ -208,7 +212,7 @@ def _patiently(ask):
     return ask()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def own_redis():
     """Makes a server of a test's own, to be stopped and started again."""
     return RedisServer

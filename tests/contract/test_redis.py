@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores import Keyring
+from everbearer.stores._redis_server import check_server
 from everbearer.stores.redis import RedisStore
 
 pytestmark = pytest.mark.asyncio
@@ -59,11 +60,20 @@ async def _server(redis_database):
             "append-only",
             id="in memory",
         ),
+        pytest.param(
+            {
+                "maxmemory_policy": "noeviction",
+                "aof_enabled": 1,
+                "cluster_enabled": 1,
+            },
+            "a node of a cluster",
+            id="cluster",
+        ),
     ],
 )
-async def test_what_the_server_says_of_itself(made, caplog, info, says):
+async def test_what_the_server_says_of_itself(caplog, info, says):
     """What may lose tokens is warned of."""
-    made()._check_server(info)
+    check_server("a store", info, "{a}:", may_evict=False)
     assert (says in caplog.text) if says else not caplog.records
 
 

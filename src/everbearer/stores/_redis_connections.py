@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
+    MovedError,
     RedisError,
     ResponseError,
 )
@@ -28,7 +29,7 @@ from everbearer.tokens import AccountKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["SCRIPTS", "SECONDS", "Connections", "explained"]
+__all__ = ["ELSEWHERE", "SCRIPTS", "SECONDS", "Connections", "explained"]
 
 _log = logging.getLogger("everbearer.stores")
 
@@ -40,6 +41,12 @@ _RECONNECT: Final = (0.5, 1.5)
 _REPLICATED_WITHIN: Final = 0.5
 _ASK_REPLICAS: Final = 10.0
 _QUIET: Final = 60.0
+
+ELSEWHERE: Final = (
+    "the server is a node of a cluster, and its keys are on another one: use the URL "
+    "of that node, or of an endpoint that leads to it; redirections are not followed"
+)
+"""For errors."""
 
 _LUA: Final = files("everbearer.stores") / "lua"
 SCRIPTS: Final = {
@@ -68,6 +75,8 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
             f"the Redis token store did not answer within {SECONDS:.0f} s: look at "
             "its load and its slow log"
         )
+    if isinstance(error, MovedError):
+        return StoreError(f"the Redis token store has moved: {ELSEWHERE}")
     if isinstance(error, (AuthenticationError, ResponseError)):
         return StoreError(
             f"the Redis token store refused ({name}): check user, password and "

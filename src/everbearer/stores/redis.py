@@ -13,16 +13,17 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from everbearer._clock import Clock, SystemClock
 from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
-from everbearer.stores._redis_connections import Connections, explained
+from everbearer.stores._redis_connections import ELSEWHERE, Connections, explained
 from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
 from everbearer.stores._redis_sealed import RedisSealed
+from everbearer.stores._redis_server import check_server
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         Awaitable,
         Callable,
         Iterable,
-        Mapping,
         Sequence,
     )
 
@@ -66,7 +66,8 @@ class RedisStore(SwappingStore):
 
     Args:
         url: ``redis://user:password@host:6379/0``, or ``rediss://`` for TLS, as
-            redis-py takes it.
+            redis-py takes it.  In a cluster, of the node that has the store's keys: no
+            redirection is followed.
 
         keyring: Opens and seals; by default the keys in ``EVERBEARER_KEYS``.  Every
             process needs the same keys, so that none is made here.
@@ -124,7 +125,8 @@ class RedisStore(SwappingStore):
 
         Raises:
             ConfigurationError: A newer release wrote the records and says that this
-                one cannot, or the server may evict them.
+                one cannot, the server may evict them, or it is the wrong node of a
+                cluster.
 
             StoreError: The server cannot be reached or refuses.
         """
@@ -359,7 +361,12 @@ class RedisStore(SwappingStore):
     async def _prepare(self, connections: Connections) -> None:
         client = connections.client
         facts = self._prefix + "meta"
-        await client.hsetnx(facts, "schema", _SCHEMA)
+        info = await client.info()
+        check_server(repr(self), info, self._prefix, may_evict=self._may_evict)
+        try:
+            await client.hsetnx(facts, "schema", _SCHEMA)
+        except MovedError:
+            raise ConfigurationError(f"{self!r}: {ELSEWHERE}") from None
         await client.hsetnx(facts, "min_reader", _MIN_READER)
         try:
             wanted = int(await client.hget(facts, "min_reader"))
@@ -372,29 +379,4 @@ class RedisStore(SwappingStore):
             raise ConfigurationError(
                 f"{self!r} was written by a newer release and needs one that reads "
                 f"schema {wanted}; this one reads {_SCHEMA}: upgrade everbearer"
-            )
-        self._check_server(await client.info())
-
-    def _check_server(self, info: Mapping[str, Any]) -> None:
-        """Whether it keeps what it is given; CONFIG is forbidden at many services."""
-        policy = info.get("maxmemory_policy")
-        if policy is None:
-            _log.warning(
-                "%r: the server does not tell its eviction policy; it must not drop "
-                "keys that have no end of their own",
-                self,
-                extra=NO_ACCOUNT,
-            )
-        elif policy.startswith("allkeys") and not self._may_evict:
-            raise ConfigurationError(
-                f"{self!r}: the server may drop refresh tokens when its memory is full "
-                f"(maxmemory-policy {policy}): set noeviction or a volatile policy, or "
-                "pass RedisStore(..., may_evict=True)"
-            )
-        if not info.get("aof_enabled"):
-            _log.warning(
-                "%r: the server keeps no append-only file: rotated tokens are lost "
-                "when it restarts (appendonly yes)",
-                self,
-                extra=NO_ACCOUNT,
             )
