@@ -33,6 +33,8 @@ class Evidence:
 
         again: Refresh tokens that a worker says it presents once more, by attempt.
 
+        led_to: Trails, as they were then, of the rare failures that are the API's own.
+
         slow_saves: New tokens that took long to store.
 
         store_troubled: Until when the store was; inf while it is.
@@ -56,6 +58,7 @@ class Evidence:
     again: Counter[str] = field(factory=Counter)
     failures: list[Call] = field(factory=list)
     slow: list[Call] = field(factory=list)
+    led_to: dict[Call, tuple[str, ...]] = field(factory=dict)
     touches: list[Touch] = field(factory=list)
     slow_saves: list[Touch] = field(factory=list)
     stopped: defaultdict[int, bool] = field(factory=lambda: defaultdict(bool))
@@ -144,7 +147,10 @@ class Evidence:
                     self._answered(slot, name, count, last)
             case "failed":
                 self.calls += 1
-                self.failures.append(Call(slot=slot, **said))
+                call = Call(slot=slot, **said)
+                self.failures.append(call)
+                if call.outcome == "status":
+                    self.led_to[call] = self.trail(call.account)
             case "slow":
                 self.slow.append(Call(slot=slot, **said))
             case "lag":

@@ -46,11 +46,11 @@ def _lines(run: Run, case: Case, verdict: Verdict) -> Iterator[str]:
     yield from _table("last resorts, by cause", Counter(r.cause for r in case.resorts))
     yield from _table("reuse that no client can avoid", verdict.unavoidable)
     yield from _table("due failures, by what excused them", verdict.due)
-    for account in sorted({each.account for each in verdict.unexplained})[
-        :_MOST_TRAILS
-    ]:
+    untold = {each.account: each for each in reversed(verdict.unexplained)}
+    for account, call in sorted(untold.items())[:_MOST_TRAILS]:
         yield f"the last steps of {account}:"
-        yield from (f"    {step}" for step in seen.trail(account))
+        steps = seen.led_to.get(call) or seen.trail(account)
+        yield from (f"    {step}" for step in steps)
     yield (
         f"longest stall of the machine {seen.longest_stall:.2f} s, "
         f"peak memory {run.peak_mb:.0f} MB, of a worker {seen.worker_mb:.0f} MB"
