@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,7 +11,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from everbearer.errors import ConfigurationError, StoreError
-from everbearer.stores import Keyring
+from everbearer.stores import Keyring, _redis_connections
 from everbearer.stores._redis_server import check_server
 from everbearer.stores.redis import RedisStore
 
@@ -163,3 +164,25 @@ async def test_a_connection_that_was_lost_while_idle(store, make, server):
     while not idle._reader.at_eof():
         await asyncio.sleep(0.01)
     assert await store.load(make.key)
+
+
+async def test_a_listener_that_hears_nothing_for_ever(own_redis, make, monkeypatch):
+    """A server that is stopped, or a box that has forgotten: it asks, and says so."""
+    monkeypatch.setattr(_redis_connections, "_QUIET", 0.1)
+    monkeypatch.setattr(_redis_connections, "_ANSWER", 0.3)
+    with tempfile.TemporaryDirectory() as folder, own_redis(folder) as server:
+        async with opened(RedisStore(server.url, Keyring([KEY]))) as store:
+            (connections,) = store._open.values()
+            async with asyncio.timeout(20):
+                await _until(lambda: connections.listening)
+                server.freeze()
+                try:
+                    await _until(lambda: not connections.listening)
+                finally:
+                    server.thaw()
+                await _until(lambda: connections.listening)
+
+
+async def _until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)

@@ -27,7 +27,7 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["ELSEWHERE", "SCRIPTS", "SECONDS", "Connections", "explained"]
 
@@ -40,7 +40,9 @@ _RECONNECT: Final = (0.5, 1.5)
 # Seconds: what a rotation may wait for a replica, and between looks for any.
 _REPLICATED_WITHIN: Final = 0.5
 _ASK_REPLICAS: Final = 10.0
+# Seconds of silence after which a listener asks, and for an answer.
 _QUIET: Final = 60.0
+_ANSWER: Final = 5.0
 
 ELSEWHERE: Final = (
     "the server is a node of a cluster, and its keys are on another one: use the URL "
@@ -217,13 +219,32 @@ class Connections:
             await asyncio.sleep(random.uniform(*_RECONNECT))  # noqa: S311 - no secret
 
     async def _listen_once(self) -> None:
+        """Hear until the connection is lost.
+
+        A minute of silence is nothing special; but a connection that some box on the
+        way has forgotten would be silent for ever, hence the question.
+        """
         async with self.client.pubsub(ignore_subscribe_messages=True) as hearing:
             await hearing.subscribe(self._channel)
-            self.listening = True
-            while True:
-                message = await hearing.get_message(timeout=_QUIET)
-                if message is not None:
-                    self._on_change(message["data"])
+            while await self._is_answered(hearing):
+                self.listening = True
+                while message := await hearing.get_message(timeout=_QUIET):
+                    self._on_message(message)
+
+    async def _is_answered(self, hearing: Any) -> bool:  # noqa: ANN401
+        now = asyncio.get_running_loop().time
+        end = now() + _ANSWER
+        await hearing.ping()
+        while (left := end - now()) > 0:
+            # None as well for what says that the subscription stands.
+            if message := await hearing.get_message(timeout=left):
+                self._on_message(message)
+                return True
+        return False
+
+    def _on_message(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "message":
+            self._on_change(message["data"])
 
     def _on_change(self, told: bytes) -> None:
         with contextlib.suppress(ValueError, TypeError):
