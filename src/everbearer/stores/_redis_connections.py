@@ -9,7 +9,7 @@ import logging
 import math
 import random
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -26,9 +26,9 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["SCRIPTS", "SECONDS", "Connections", "explained"]
+__all__ = ["SCRIPTS", "SECONDS", "Connections", "explained", "heeding"]
 
 _log = logging.getLogger("everbearer.stores")
 
@@ -40,6 +40,8 @@ _RECONNECT: Final = (0.5, 1.5)
 _REPLICATED_WITHIN: Final = 0.5
 _ASK_REPLICAS: Final = 10.0
 _QUIET: Final = 60.0
+
+_T = TypeVar("_T")
 
 _LUA: Final = files("everbearer.stores") / "lua"
 SCRIPTS: Final = {
@@ -77,6 +79,21 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
         f"the Redis token store cannot be reached ({name}): check that the server "
         "runs, its address and its TLS settings"
     )
+
+
+async def heeding(work: Awaitable[_T]) -> _T:
+    """What *work* comes to, unless this task was cancelled meanwhile.
+
+    On Python 3.11 redis-py loses a cancellation that comes while it sends, because
+    asyncio.wait_for does: who waits for the end of a task that goes on, waits for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class _MadeAnew:

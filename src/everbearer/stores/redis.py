@@ -20,7 +20,7 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
-from everbearer.stores._redis_connections import Connections, explained
+from everbearer.stores._redis_connections import Connections, explained, heeding
 from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
 from everbearer.stores._redis_sealed import RedisSealed
 from everbearer.stores._seal import PENDING, open_sealed, seal
@@ -330,7 +330,7 @@ class RedisStore(SwappingStore):
         try:
             connections = self._connections()
             async with connections.free:
-                return await work(connections)
+                return await heeding(work(connections))
         except (RedisError, OSError, ValueError) as error:
             trouble = explained(error)
         # Not in the handler: redis-py's error may hold the arguments of the command.
