@@ -3,8 +3,8 @@
 What it is told is JSON.  The first line: ``url``, ``store``, ``timing``, ``described``
 (what the provider's description says otherwise than Billit's), ``services`` (the
 address at which "localhost" is reached), and ``held``: an account whose rotated token
-it does not save before it is told.  Then ``number``, ``what`` and ``account``; what it
-says has that number and how it went.
+it does not save before it is told; such a host is impatient, too.  Then ``number``,
+``what`` and ``account``; what it says has that number and how it went.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 
 import aiohttp
+import redis.asyncio.connection
 from aiohttp.abc import AbstractResolver
 from attrs import evolve
 
@@ -29,7 +30,7 @@ from everbearer import (
 )
 from everbearer.providers import BILLIT
 from everbearer.stores import _postgres_connections, _redis_connections, open_store
-from everbearer.stores import postgres as postgres_store
+from everbearer.tokens import AccountKey
 
 # Nobody may wait for longer than this, whatever happens to the network: five times
 # what the protocol and the store may take (rule 21), for a machine that is busy.
@@ -64,8 +65,8 @@ class ServicesResolver(AbstractResolver):
 class Worker:
     """What can be asked of it."""
 
-    def __init__(self, client):
-        self._client = client
+    def __init__(self, client, store):
+        self._client, self._store = client, store
         self._over = asyncio.Event()
 
     async def call(self, account):
@@ -92,6 +93,13 @@ class Worker:
             await asyncio.sleep(0.05)
         return seen
 
+    async def hear(self, account):
+        """Wait until the server tells of a change that another host has made."""
+        key = AccountKey("billit", account)
+        with self._store._wakeups.watching(key) as woken:
+            await woken.wait()
+        return "heard"
+
     async def end(self, account):
         self._over.set()
 
@@ -110,6 +118,18 @@ async def outcome(work):
         return f"{error.reason}: {error}"
     except (EverbearerError, aiohttp.ClientError, TimeoutError) as error:
         return "waits for ever" if longest.expired() else type(error).__name__
+
+
+def be_impatient(timing):
+    """Half a lease for a statement, as it always is; a second without a word."""
+    for module in (_postgres_connections, _redis_connections):
+        module.SECONDS = timing.lease / 2
+    _postgres_connections._QUIET = 1.0
+    # Redis is given up by TCP itself, which is a case of its own.
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    redis.asyncio.connection.get_default_socket_keepalive_options = lambda: (
+        dict.fromkeys(options, 1)
+    )
 
 
 def hold(store, held, go_on):
@@ -155,8 +175,7 @@ async def main() -> None:
     registration = Registration(provider, "sandbox-client", "sandbox-secret")
     timing, go_on = Timing(**order["timing"]), asyncio.Event()
     if order["held"] is not None:
-        for module in (_postgres_connections, _redis_connections, postgres_store):
-            module.SECONDS = timing.lease / 2  # As far from a lease as it always is.
+        be_impatient(timing)
     store = open_store(order["store"])
     hold(store, order["held"], go_on)
     resolver = ServicesResolver(order["services"])
@@ -166,7 +185,7 @@ async def main() -> None:
         ) as session,
         Client(registration, store=store, session=session, timing=timing) as client,
     ):
-        await obey(Worker(client), go_on, lines)
+        await obey(Worker(client, store), go_on, lines)
 
 
 if __name__ == "__main__":

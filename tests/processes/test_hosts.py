@@ -3,7 +3,7 @@
 Its packets vanish, and the services give up what they have with it.  It is struck in
 three moments at once, each with an account of its own: it waits for an answer of the
 token endpoint, which is lost; it has an answer in hand and has yet to save it; and it
-is idle, with a token that others replace meanwhile.
+holds a token that others replace meanwhile.  A host that is idle is cut off with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from everbearer.tokens import AccountKey
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 WORKER = Path(__file__).with_name("host.py")
-ASKING, SAVING, IDLE = "company-asking", "company-saving", "company-idle"
+ASKING, SAVING, HOLDING = "company-asking", "company-saving", "company-holding"
+OTHER = "company-other"
 # D + G > X; a window must be longer than D + G + X.
 TIMING = Timing(
     lease=1.5, deadline=2.0, linger=2.0, grace=0.5, connect=2.0, back_off=0.1
@@ -102,6 +103,25 @@ class Pool:
         async with asyncio.timeout(30):
             while self.sandbox.ledger.company(account).refreshes < times:
                 await asyncio.sleep(0.005)
+
+    def cut(self):
+        """Cut off two hosts; the services give up what they have with them."""
+        for host in self.hosts[:2]:
+            self.network.cut(host.place)
+            self.network.forget(host.place)
+
+    def mend(self):
+        """All is well again."""
+        for host in self.hosts[:2]:
+            self.network.mend(host.place)
+
+    async def told(self):
+        """Wait until the host that was cut off is told of what others write."""
+        heard = self.hosts[0].tell("hear", OTHER)
+        while not heard.done():
+            await self.connect(OTHER, alive=True)
+            await asyncio.sleep(0.2)
+        assert heard.result() == "heard"
 
     async def stored(self, account, version):
         """Wait until the store has it."""
@@ -189,7 +209,7 @@ async def _pool(network, server, window, tmp_path):
         }
         starting = (
             started(network, {**order, "held": held}, tmp_path / f"host-{number}")
-            for number, held in enumerate((SAVING, None, None))
+            for number, held in enumerate((SAVING, None, None, None))
         )
         hosts = await asyncio.gather(*map(opened.enter_async_context, starting))
         client = Client(registration, store=server)
@@ -206,35 +226,35 @@ async def cut_off(pool):
     pool.sandbox.script.add(faults.slow(ANSWERS_AFTER, company=ASKING))
     callers.append(cut.tell("refresh", ASKING))
     await pool.rotated(ASKING)
-    pool.network.cut(cut.place)
-    pool.network.forget(cut.place)
+    pool.cut()
     cut.tell("save")
-    callers += [cut.tell("attempt", IDLE), cut.tell("refresh", IDLE)]
+    callers += [cut.tell("attempt", HOLDING), cut.tell("refresh", HOLDING)]
     return callers
 
 
 async def strike(pool):
-    """Cut off the first host, as above; what each account's calls get elsewhere.
+    """Cut off two hosts, as above; what each account's calls get on the others.
 
-    Meanwhile, and after it, no call for the idle account fails on any other host; and
-    no caller of the host that is cut off waits for ever.
+    There no call for the account fails that is only held, then and later; and on the
+    hosts that are cut off no caller waits for ever.
     """
-    others = pool.hosts[1:]
-    assert await pool.all_call(pool.hosts, IDLE) == [{IDLE}]
-    keeping = [host.tell("keep", IDLE) for host in others]
+    others = pool.hosts[2:]
+    assert await pool.all_call(pool.hosts, HOLDING) == [{HOLDING}]
+    keeping = [host.tell("keep", HOLDING) for host in others]
     callers = await cut_off(pool)
-    pool.sandbox.script.expire_now(IDLE)
-    said = await pool.all_call(others, ASKING, SAVING, IDLE)
+    pool.sandbox.script.expire_now(HOLDING)
+    said = await pool.all_call(others, ASKING, SAVING, HOLDING)
     failed = await asyncio.gather(*callers)
     assert set(failed) <= {"StoreError", "TemporarilyUnavailable", "TimeoutError"}
     return said, keeping
 
 
 async def ended(pool, keeping):
-    """Let the hosts end; what those complained of that were never cut off."""
+    """Let the hosts end; what those complained of that had nothing to save."""
+    await pool.told()
     for host in pool.hosts:
         host.tell("end")
-    assert [set(await seen) for seen in keeping] == [{IDLE}] * len(keeping)
+    assert [set(await seen) for seen in keeping] == [{HOLDING}, {HOLDING}]
     cut, *others = await asyncio.gather(*(host.end() for host in pool.hosts))
     assert b"could not be stored, only this process has it" in cut
     assert b"Traceback" not in cut
@@ -244,17 +264,17 @@ async def ended(pool, keeping):
 @pytest.mark.parametrize("window", [pytest.param(WINDOW, id="window")])
 async def test_others_take_over_inside_a_window(pool) -> None:
     """They replay what it asked and what it did not save; it comes back and adopts."""
-    for account in (ASKING, SAVING, IDLE):
-        await pool.connect(account, alive=account == IDLE)
+    for account in (ASKING, SAVING, HOLDING):
+        await pool.connect(account, alive=account == HOLDING)
     said, keeping = await strike(pool)
-    assert said == [{ASKING}, {SAVING}, {IDLE}]
-    won = [await pool.record(name) for name in (ASKING, SAVING, IDLE)]
+    assert said == [{ASKING}, {SAVING}, {HOLDING}]
+    won = [await pool.record(name) for name in (ASKING, SAVING, HOLDING)]
     assert [record.version for record in won] == [2, 2, 2]
-    pool.network.mend(pool.hosts[0].place)
-    said = await pool.all_call(pool.hosts, ASKING, SAVING, IDLE)
-    assert said == [{ASKING}, {SAVING}, {IDLE}]
+    pool.mend()
+    said = await pool.all_call(pool.hosts, ASKING, SAVING, HOLDING)
+    assert said == [{ASKING}, {SAVING}, {HOLDING}]
     assert await ended(pool, keeping) == b""
-    after = [await pool.record(name) for name in (ASKING, SAVING, IDLE)]
+    after = [await pool.record(name) for name in (ASKING, SAVING, HOLDING)]
     assert [(each.version, each.token) for each in after] == [
         (each.version, each.token) for each in won
     ]
@@ -269,20 +289,20 @@ async def test_nothing_is_asked_twice_that_could_be_lost(pool) -> None:
     Where it is dead there is nothing left to lose: one attempt, and the user is asked
     for, who is told whose answer was lost.
     """
-    for account in (ASKING, SAVING, IDLE):
+    for account in (ASKING, SAVING, HOLDING):
         await pool.connect(account, alive=account != ASKING)
     said, keeping = await strike(pool)
-    assert said[1:] == [{SAVING}, {IDLE}]
+    assert said[1:] == [{SAVING}, {HOLDING}]
     (lost,) = said[0]
     assert lost.startswith("rotation_lost")
     assert (await pool.record(SAVING)).version == 1
-    pool.network.mend(pool.hosts[0].place)
+    pool.mend()
     await pool.stored(SAVING, 2)
-    said = await pool.all_call(pool.hosts, ASKING, SAVING, IDLE)
-    assert said == [{lost}, {SAVING}, {IDLE}]
+    said = await pool.all_call(pool.hosts, ASKING, SAVING, HOLDING)
+    assert said == [{lost}, {SAVING}, {HOLDING}]
     complained = f"billit/{ASKING} must be connected again: rotation_lost\n"
     assert await ended(pool, keeping) == complained.encode()
-    versions = [(await pool.record(name)).version for name in (ASKING, SAVING, IDLE)]
+    versions = [(await pool.record(name)).version for name in (ASKING, SAVING, HOLDING)]
     assert versions == [1, 2, 2]
     ledger = pool.sandbox.ledger
     assert (ledger.reuse, ledger.last_resort, ledger.lost_grants) == (0, 1, 1)
