@@ -122,3 +122,35 @@ async def test_a_job_that_is_given_up_ends_no_worker(
         await told(worker, "acme has 250 orders")
         worker.send_signal(signal.SIGTERM)
         assert await worker.wait() == 0
+
+
+@pytest.mark.parametrize("engine", ["redis"])
+async def test_a_job_may_run_twice_at_once(
+    engine, store, pool, sandbox, connect, started, examples, run
+) -> None:
+    """A worker that was stopped goes on with what another has taken over meanwhile."""
+    sandbox.script.add(faults.api_slow(0, times=1))
+    sandbox.script.add(faults.api_slow(HELD, times=None))
+    await connect("acme", good_for=1)
+    await run(pool, "enqueue")
+    done = "acme has 250 orders"
+    async with started(examples / pool, "work") as stopped:
+        await told(stopped, "acme 50")
+        stopped.send_signal(signal.SIGSTOP)
+        sandbox.script.clear()
+        sandbox.script.expire_now()
+        async with started(examples / pool, "work") as other:
+            await told(other, done)
+            stopped.send_signal(signal.SIGCONT)
+            await told(stopped, done)
+            for worker in (stopped, other):
+                worker.send_signal(signal.SIGTERM)
+                assert await worker.wait() == 0
+
+    rows = await synced(engine, store)
+    assert (len(rows), set(rows)) == (
+        250,
+        {row for row in EXPECTED if row[0] == "acme"},
+    )
+    ledger = sandbox.ledger
+    assert (ledger.refreshes, ledger.reuse, ledger.lost_grants) == (2, 0, 0)
