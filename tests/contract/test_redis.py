@@ -161,14 +161,14 @@ async def test_a_listener_whose_packets_vanished_comes_back(store, make, server)
             await asyncio.sleep(0.05)
 
 
-async def test_a_listener_that_gets_no_answer_comes_back(store, server, monkeypatch):
+async def test_a_listener_that_gets_no_answer_comes_back(made, server, monkeypatch):
     """A server that is gone without a word is asked whether it is there."""
-    connections = store._connections()
-    while not connections.listening:
-        await asyncio.sleep(0.01)
     monkeypatch.setattr("everbearer.stores._redis_connections._QUIET", 0.1)
-    monkeypatch.setattr("everbearer.stores._redis_connections.SECONDS", 0.2)
-    async with asyncio.timeout(20):
+    async with opened(made()) as store, asyncio.timeout(20):
+        connections = store._connections()
+        while not connections.listening:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr("everbearer.stores._redis_connections.SECONDS", 0.2)
         while connections.listening:
             await server.client_pause(100)
             await asyncio.sleep(0.05)
