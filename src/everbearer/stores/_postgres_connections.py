@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
@@ -17,7 +17,7 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from everbearer.stores._postgres_sql import Statement
 
@@ -42,13 +42,25 @@ _NOT_PREPARED: Final = (
     asyncpg.DuplicatePreparedStatementError,
     asyncpg.InvalidSQLStatementNameError,
 )
+_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionResetError,
+    BrokenPipeError,
+)
 
 _RECONNECT: Final = (0.5, 1.5)
-# Seconds between two tries whether anything is heard, and for one of them; the first
-# and the longest pause where nothing is, as through a pooler in transaction mode.
-_QUIET: Final = 60.0
+# Seconds without a word after which the server is asked whether it is there; and that a
+# connection may be idle, which what stands between may forget without a word.
+_QUIET: Final = 15.0
+_IDLE: Final = 60.0
+# Seconds within which a listener hears itself; the first and the longest pause of one
+# that does not, as through a pooler in transaction mode.
 _ECHO: Final = 5.0
 _DEAF: Final = (10.0, 600.0)
+
+_T = TypeVar("_T")
 
 
 def explained(error: Exception) -> StoreError | ConfigurationError:
@@ -110,6 +122,7 @@ class Connections:
     ) -> None:
         self._url = url
         self._options = options
+        self._size = size
         self._channel = channel
         self._tell = tell
         self._heard = heard
@@ -120,6 +133,7 @@ class Connections:
             max_size=size,
             command_timeout=SECONDS,
             timeout=SECONDS,
+            max_inactive_connection_lifetime=_IDLE,
             reset=_left_as_it_was,
             **options,
         )
@@ -140,6 +154,22 @@ class Connections:
     def started(self) -> bool:
         """Whether it has been."""
         return self._listener is not None
+
+    async def do(self, work: Callable[[Any], Awaitable[_T]], *, again: bool) -> _T:
+        """Do *work*, as soon as there is a connection.
+
+        Args:
+            again: Whether to do it again if its connection was lost.  Where packets
+                have vanished, an idle one only looks alive, and so may all others.
+        """
+        for _ in range(self._size if again else 0):
+            with contextlib.suppress(*_LOST):
+                return await self._do(work)
+        return await self._do(work)
+
+    async def _do(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+        async with self.pool.acquire(timeout=SECONDS) as connection:
+            return await work(connection)
 
     async def aclose(self) -> None:
         """Close everything."""
@@ -169,6 +199,7 @@ class Connections:
                     deaf = _DEAF[0]
                 else:
                     pause, deaf = deaf, min(deaf * 2, _DEAF[1])
+            self.listening = False
             _log.info(
                 "not listening for changes in the PostgreSQL store; trying again in "
                 "%.0f s",
@@ -191,24 +222,28 @@ class Connections:
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, self._on_change)
-            while await self._hears_itself():
-                self.listening = True
+            if not await self._hears_itself():
+                await connection.remove_listener(self._channel, self._on_change)
+                return False
+            self.listening = True
+            while not lost.is_set():
+                # Where packets vanish, it looks alive for ever.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_QUIET):
                         await lost.wait()
                         return True
-            if not self.listening:
-                await connection.remove_listener(self._channel, self._on_change)
-            return self.listening
+                await connection.execute("SELECT 1")
+            return True
         finally:
-            self.listening = False
             connection.terminate()
 
     async def _hears_itself(self) -> bool:
         voice, heard = self._echo = secrets.token_hex(8), asyncio.Event()
         arguments = self._tell.arguments({"channel": self._channel, "told": voice})
-        async with asyncio.timeout(SECONDS):
-            await self.pool.execute(self._tell.text, *arguments)
+        await self.do(
+            lambda connection: connection.execute(self._tell.text, *arguments),
+            again=True,
+        )
         try:
             async with asyncio.timeout(_ECHO):
                 return await heard.wait()

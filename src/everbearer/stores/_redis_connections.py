@@ -8,8 +8,9 @@ import json
 import logging
 import math
 import random
+import re
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -20,6 +21,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from everbearer.errors import ConfigurationError, StoreError
@@ -27,9 +29,16 @@ from everbearer.stores._files import NO_ACCOUNT
 from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-__all__ = ["ELSEWHERE", "SCRIPTS", "SECONDS", "Connections", "explained"]
+__all__ = [
+    "ELSEWHERE",
+    "SCRIPTS",
+    "SECONDS",
+    "Connections",
+    "check_server",
+    "explained",
+]
 
 _log = logging.getLogger("everbearer.stores")
 
@@ -40,15 +49,18 @@ _RECONNECT: Final = (0.5, 1.5)
 # Seconds: what a rotation may wait for a replica, and between looks for any.
 _REPLICATED_WITHIN: Final = 0.5
 _ASK_REPLICAS: Final = 10.0
-# Seconds of silence after which a listener asks, and for an answer.
-_QUIET: Final = 60.0
-_ANSWER: Final = 5.0
+# Seconds without a word after which the server is asked whether it is there.
+_QUIET: Final = 15.0
 
 ELSEWHERE: Final = (
     "the server is a node of a cluster, and its keys are on another one: use the URL "
     "of that node, or of an endpoint that leads to it; redirections are not followed"
 )
 """For errors."""
+
+_HASH_TAG: Final = re.compile(r"[^{]*\{[^}]+\}")
+
+_T = TypeVar("_T")
 
 _LUA: Final = files("everbearer.stores") / "lua"
 SCRIPTS: Final = {
@@ -88,6 +100,72 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
         f"the Redis token store cannot be reached ({name}): check that the server "
         "runs, its address and its TLS settings"
     )
+
+
+def check_server(
+    info: Mapping[str, Any], store: str, prefix: str, *, may_evict: bool
+) -> None:
+    """Whether a server keeps what it is given; CONFIG is forbidden at many services.
+
+    Args:
+        info: What INFO says.
+
+        store: How the messages call it.
+
+        prefix, may_evict: See `RedisStore`.
+
+    Raises:
+        ConfigurationError: It may drop refresh tokens, or spread them.
+    """
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        _log.warning(
+            "%s: the server does not tell its eviction policy; it must not drop "
+            "keys that have no end of their own",
+            store,
+            extra=NO_ACCOUNT,
+        )
+    elif policy.startswith("allkeys") and not may_evict:
+        raise ConfigurationError(
+            f"{store}: the server may drop refresh tokens when its memory is full "
+            f"(maxmemory-policy {policy}): set noeviction or a volatile policy, or "
+            "pass RedisStore(..., may_evict=True)"
+        )
+    if not info.get("aof_enabled"):
+        _log.warning(
+            "%s: the server keeps no append-only file: rotated tokens are lost "
+            "when it restarts (appendonly yes)",
+            store,
+            extra=NO_ACCOUNT,
+        )
+    if info.get("cluster_enabled"):
+        if not _HASH_TAG.match(prefix):
+            raise ConfigurationError(
+                f"{store}: the server is a node of a cluster, where only keys with one "
+                "hash tag stay together: put a part of the prefix in braces, as in "
+                "'{everbearer}:'"
+            )
+        _log.warning(
+            "%s: the server is a node of a cluster: when its keys move to another "
+            "node, the store needs that one's URL",
+            store,
+            extra=NO_ACCOUNT,
+        )
+
+
+async def _heeding(work: Awaitable[_T]) -> _T:
+    """What *work* comes to, unless this task was cancelled meanwhile.
+
+    On Python 3.11 redis-py loses a cancellation that comes while it sends, because
+    asyncio.wait_for does: who waits for the end of a task that goes on, waits for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class _MadeAnew:
@@ -141,7 +219,7 @@ class Connections:
             "Connection", (_MadeAnew, pool.connection_class), {}
         )
         # As many at once as there are connections: redis-py would raise.
-        self.free = asyncio.Semaphore(size)
+        self._free = asyncio.Semaphore(size)
         self.scripts = {
             name: self.client.register_script(text) for name, text in SCRIPTS.items()
         }
@@ -167,6 +245,24 @@ class Connections:
             await asyncio.wait({self._listener}, timeout=0.1)
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
+
+    async def do(
+        self, work: Callable[[Connections], Awaitable[_T]], *, again: bool
+    ) -> _T:
+        """Do *work*, as soon as there is a connection.
+
+        Args:
+            again: Whether to do it once more if its connection was lost.  Where packets
+                have vanished, an idle one only looks alive, and so may all others.
+        """
+        async with self._free:
+            try:
+                return await _heeding(work(self))
+            except RedisConnectionError:
+                if not again:
+                    raise
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            return await _heeding(work(self))
 
     async def replicated(
         self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]
@@ -219,32 +315,21 @@ class Connections:
             await asyncio.sleep(random.uniform(*_RECONNECT))  # noqa: S311 - no secret
 
     async def _listen_once(self) -> None:
-        """Hear until the connection is lost.
-
-        A minute of silence is nothing special; but a connection that some box on the
-        way has forgotten would be silent for ever, hence the question.
-        """
         async with self.client.pubsub(ignore_subscribe_messages=True) as hearing:
             await hearing.subscribe(self._channel)
-            while await self._is_answered(hearing):
-                self.listening = True
-                while message := await hearing.get_message(timeout=_QUIET):
-                    self._on_message(message)
-
-    async def _is_answered(self, hearing: Any) -> bool:  # noqa: ANN401
-        now = asyncio.get_running_loop().time
-        end = now() + _ANSWER
-        await hearing.ping()
-        while (left := end - now()) > 0:
-            # None as well for what says that the subscription stands.
-            if message := await hearing.get_message(timeout=left):
-                self._on_message(message)
-                return True
-        return False
-
-    def _on_message(self, message: Mapping[str, Any]) -> None:
-        if message["type"] == "message":
-            self._on_change(message["data"])
+            self.listening, asked = True, False
+            while True:
+                message = await hearing.get_message(
+                    timeout=SECONDS if asked else _QUIET
+                )
+                if message is None:
+                    if asked:
+                        return  # Packets vanish: such a connection looks alive.
+                    # At once if TCP gave it up: redis-py takes that for a quiet time.
+                    await hearing.ping()
+                elif message["type"] == "message":
+                    self._on_change(message["data"])
+                asked = message is None
 
     def _on_change(self, told: bytes) -> None:
         with contextlib.suppress(ValueError, TypeError):

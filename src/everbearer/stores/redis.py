@@ -20,10 +20,14 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
-from everbearer.stores._redis_connections import ELSEWHERE, Connections, explained
+from everbearer.stores._redis_connections import (
+    ELSEWHERE,
+    Connections,
+    check_server,
+    explained,
+)
 from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
 from everbearer.stores._redis_sealed import RedisSealed
-from everbearer.stores._redis_server import check_server
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
 from everbearer.stores._swapping import STALE_AFTER, Row, SwappingStore, parsed
@@ -53,6 +57,7 @@ _SCHEMA: Final = 1
 _MIN_READER: Final = 1
 
 _PAGE: Final = 100
+_READING: Final = {"load", "due"}
 
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
@@ -212,7 +217,9 @@ class RedisStore(SwappingStore):
             if not rotated:
                 return bool(await self._script(script, keys, arguments))
             return bool(
-                await self._on(lambda each: each.replicated(script, keys, arguments))
+                await self._on(
+                    lambda each: each.replicated(script, keys, arguments), again=False
+                )
             )
         finally:
             # Also for a caller that was cancelled: the write may have taken place.
@@ -326,13 +333,16 @@ class RedisStore(SwappingStore):
     async def _script(
         self, name: str, keys: Sequence[str | bytes], arguments: Iterable[Any] = ()
     ) -> Any:  # noqa: ANN401
-        return await self._on(lambda each: each.scripts[name](keys, arguments))
+        again = name in _READING
+        return await self._on(
+            lambda each: each.scripts[name](keys, arguments), again=again
+        )
 
-    async def _on(self, work: Callable[[Connections], Awaitable[_T]]) -> _T:
+    async def _on(
+        self, work: Callable[[Connections], Awaitable[_T]], *, again: bool = True
+    ) -> _T:
         try:
-            connections = self._connections()
-            async with connections.free:
-                return await work(connections)
+            return await self._connections().do(work, again=again)
         except (RedisError, OSError, ValueError) as error:
             trouble = explained(error)
         # Not in the handler: redis-py's error may hold the arguments of the command.
@@ -362,7 +372,7 @@ class RedisStore(SwappingStore):
         client = connections.client
         facts = self._prefix + "meta"
         info = await client.info()
-        check_server(repr(self), info, self._prefix, may_evict=self._may_evict)
+        check_server(info, repr(self), self._prefix, may_evict=self._may_evict)
         try:
             await client.hsetnx(facts, "schema", _SCHEMA)
         except MovedError:
