@@ -35,7 +35,8 @@ class Evidence:
 
         led_to: Trails, as they were then, of the rare failures that are the API's own.
 
-        slow_saves: New tokens that took long to store.
+        slow_saves: New tokens that took long to store, or whose worker was killed
+            meanwhile.
 
         store_troubled: Until when the store was; inf while it is.
 
@@ -71,6 +72,7 @@ class Evidence:
     longest_stall: float = 0.0
     worker_mb: float = 0.0
     _checked: dict[tuple[int, str], float] = field(factory=dict)
+    _saving: dict[tuple[int, str], float] = field(factory=dict)
     _excused_until: dict[str, float] = field(factory=dict)
     _went_on: dict[int, float] = field(factory=dict)
     _trails: defaultdict[str, deque[tuple[float, str]]] = field(
@@ -116,6 +118,8 @@ class Evidence:
 
     def told(self) -> tuple[Reuse, ...]:
         """The reuses, with what is known of them at the end."""
+        for slot, _ in tuple(self._saving):
+            self.died(slot)
         return tuple(
             evolve(each, excuse=SLOW_SAVE)
             if not each.excuse and any(self._cut_off(each, t) for t in self.slow_saves)
@@ -128,7 +132,6 @@ class Evidence:
         return (
             save.account == reuse.account
             and save.begin <= reuse.at <= save.end + self.bounds.slack
-            and save.end - save.begin >= self.bounds.grace * 2 / 3
         )
 
     def trail(self, account: str) -> tuple[str, ...]:
@@ -157,10 +160,26 @@ class Evidence:
                 self._lagged(slot, at, said["seconds"])
             case "store":
                 self._slow_store(slot, at, said)
+            case "saving" | "saved":
+                self._save(slot, what, at, said["account"])
             case "memory":
                 self.worker_mb = max(self.worker_mb, said["mb"])
             case _:
                 self._step(slot, what, at, said)
+
+    def _save(self, slot: int, what: str, at: float, account: str) -> None:
+        """A worker begins to store a new token, or is done, with or without success."""
+        begin = self._saving.pop((slot, account), at)
+        if what == "saving":
+            self._saving[slot, account] = at
+        elif at - begin >= self.bounds.grace * 2 / 3:
+            self.slow_saves.append(Touch("slow save", begin, at, account))
+
+    def died(self, slot: int) -> None:
+        """What worker *slot* was storing it will never be done with."""
+        for each, account in tuple(self._saving):
+            if each == slot:
+                self._save(slot, "saved", time.monotonic(), account)
 
     def _step(self, slot: int, what: str, at: float, said: dict[str, Any]) -> None:
         account = said["account"]
@@ -197,8 +216,6 @@ class Evidence:
     def _slow_store(self, slot: int, at: float, said: dict[str, Any]) -> None:
         """A call of the store took long: for a lock, or a disk, or a stop."""
         begin = at - said["seconds"]
-        if said["name"] == "replace":
-            self.slow_saves.append(Touch("slow save", begin, at, said["account"]))
         by_itself = begin > max(self._went_on.get(slot, 0.0), self.store_troubled)
         if by_itself and not self.stopped[slot]:
             self.stalled(begin, at)

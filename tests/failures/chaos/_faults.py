@@ -132,6 +132,7 @@ class Faults:
         for exchange in self._open_of(worker.slot):
             exchange.why_gone = "kill"
         await worker.kill()
+        self.evidence.died(worker.slot)
         self.evidence.faults["kill"] += 1
         unsaved = self.evidence.unsaved.pop(worker.slot, set())
         spilled = self.evidence.spilled.pop(worker.slot, set())

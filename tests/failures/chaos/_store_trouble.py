@@ -45,10 +45,15 @@ class Troubled:
             if self._down.exists():
                 raise StoreError("chaos: the store is down")
             begin = time.monotonic()
+            saving = name == "replace"
+            if saving:
+                self._tell("saving", account=args[0].account)
             try:
                 answer = await method(*args, **more)
             finally:
                 took = time.monotonic() - begin
+                if saving:
+                    self._tell("saved", account=args[0].account)
                 if name != "changed" and took > _SLOW:
                     account = args[0].account
                     self._tell("store", name=name, account=account, seconds=took)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.failures.chaos._evidence import Evidence
 from tests.failures.chaos._judge import PAUSED, SLOW_SAVE, Bounds, Touch
@@ -59,9 +61,16 @@ def test_a_pause_after_the_last_check(at, stop, excuse) -> None:
 def test_a_save_that_takes_long(account, seconds, at, excuse) -> None:
     """A pair that could not be stored within the grace excuses the others."""
     seen = Evidence(BOUNDS)
-    said = {"what": "store", "name": "replace", "account": account, "seconds": seconds}
-    seen.heard(1, {**said, "at": at})
+    seen.heard(1, {"what": "saving", "account": account, "at": at - seconds})
+    seen.heard(1, {"what": "saved", "account": account, "at": at})
     assert excuse_of(seen) == excuse
+
+
+def test_a_save_that_is_never_done() -> None:
+    """Its worker was killed, or the run is over."""
+    seen, now = Evidence(BOUNDS), time.monotonic()
+    seen.heard(1, {"what": "saving", "account": "acme", "at": now - 3.0})
+    assert excuse_of(seen, began=now) == SLOW_SAVE
 
 
 def test_unsaved_until_it_is_saved() -> None:
