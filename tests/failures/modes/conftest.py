@@ -41,6 +41,8 @@ class Way:
         """Others go there too."""
 
     def __getattr__(self, name):
+        if name == "spill_home":  # As in memory: a test says where spills go.
+            raise AttributeError(name)
         method = getattr(self._store, name)
         if name not in OF_A_FLIGHT:
             return method

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio
 def timing():
     """A lease of which several terms pass while the token endpoint thinks."""
     return Timing(
-        lease=0.15, deadline=2.0, linger=2.0, grace=0.3, connect=1.0, back_off=0.05
+        lease=0.3, deadline=3.0, linger=3.0, grace=0.3, connect=1.0, back_off=0.05
     )
 
 
@@ -36,7 +36,7 @@ async def test_a_lease_lives_as_long_as_its_holder(
 ) -> None:
     """An answer after three terms finds the lease where it was, and nobody between."""
     await connect(expired=True)
-    sandbox.settings.token_delay = 0.5
+    sandbox.settings.token_delay = 1.0
     led = []
 
     async def look():
@@ -44,7 +44,9 @@ async def test_a_lease_lives_as_long_as_its_holder(
 
     store.before["replace"] = look
     first = asyncio.create_task(call(client))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while (await shared.load(key)).lease is None:
+            await asyncio.sleep(0.005)
     assert await call(await another()) == "acme"
     assert await first == "acme"
     assert led == [client._refresher.holder]
@@ -99,7 +101,7 @@ async def test_a_lease_that_is_nearly_over_sends_nothing(
     """The store took long to grant it and does not prolong it: the token stays."""
     await connect(expired=True)
     store.cut.add("renew")
-    store.before["acquire"] = lambda: asyncio.sleep(0.12)
+    store.before["acquire"] = lambda: asyncio.sleep(0.24)
     with pytest.raises(StoreError):
         await call(client)
     assert len(sandbox.ledger.token_requests) == 0
