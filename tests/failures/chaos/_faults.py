@@ -201,8 +201,13 @@ class Faults:
         self.evidence.note(
             record.key.account, f"worker {slot}: stopped; lease of {held}"
         )
-        until = max(now, lease.until if lease else now)
-        await asyncio.sleep(until + self.evidence.bounds.grace - _EARLY - time.time())
+        until = max(now, lease.until if lease else now) - _EARLY
+        await asyncio.sleep(until - time.time())
+        # A sibling that was stored over its head is spent as soon as the lease is over.
+        while (left := until + self.evidence.bounds.grace - time.time()) > 0:
+            if (latest := await self._load(record.key)) is not None:
+                self._excuse_outlived(slot, latest, "stop")
+            await asyncio.sleep(min(_LOOK, left))
         for exchange in self._open_of(slot, record.key.account):
             exchange.doubt("stop")
         latest = await self._load(record.key)
