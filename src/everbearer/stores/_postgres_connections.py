@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from everbearer.errors import ConfigurationError, StoreError
+from everbearer.stores._feed import change_in
 from everbearer.stores._files import NO_ACCOUNT
-from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from everbearer.stores._feed import Change
 
 __all__ = ["SECONDS", "TROUBLE", "Connections", "explained"]
 
@@ -73,7 +74,7 @@ class Connections:
 
         channel: Where changes are told.
 
-        heard: Called with the account of each.
+        heard: Called with each.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Connections:
         size: int,
         options: dict[str, Any],
         channel: str,
-        heard: Callable[[AccountKey], None],
+        heard: Callable[[Change], None],
     ) -> None:
         self._url = url
         self._options = options
@@ -161,8 +162,8 @@ class Connections:
     def _on_change(
         self, _connection: object, _pid: int, _channel: str, told: str
     ) -> None:
-        with contextlib.suppress(ValueError, TypeError):
-            self._heard(AccountKey(*json.loads(told)))
+        if (change := change_in(told)) is not None:
+            self._heard(change)
 
 
 async def _left_as_it_was(_: object) -> None:

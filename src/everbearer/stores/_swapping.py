@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 from everbearer.errors import StoreError
 from everbearer.stores import _transitions as transitions
+from everbearer.stores._feed import told_of
 from everbearer.stores._seal import TOKEN, open_sealed, seal
 from everbearer.stores._serialize import (
     Stored,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from everbearer._clock import Clock
+    from everbearer.stores._feed import Change
     from everbearer.stores._wakeups import Mark
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import TokenRecord
@@ -146,7 +148,7 @@ class SwappingStore(ABC):
 
     @abstractmethod
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, *, tell: bool
+        self, row: Row, expected: str | None, now: float | None, told: str | None
     ) -> bool:
         """Write *row* if the revision is the *expected* one; None: if there is none.
 
@@ -154,11 +156,11 @@ class SwappingStore(ABC):
             now: What the server's clock must be, give or take `STALE_AFTER`; None: it
                 does not matter.
 
-            tell: Whether others may be waiting for this change.
+            told: What others are told; None: nobody waits for this change.
         """
 
     @abstractmethod
-    async def _remove(self, key: AccountKey, expected: str) -> bool:
+    async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:
         """Delete the row of *key* if the revision is the *expected* one."""
 
     @abstractmethod
@@ -241,7 +243,7 @@ class SwappingStore(ABC):
             seen = await self._look(key)
             if seen.stored is None or seen.revision is None:
                 return None
-            if await self._remove(key, seen.revision):
+            if await self._remove(key, seen.revision, told_of(key._asdict())):
                 self._seen.pop(key, None)
                 return seen.stored.record
 
@@ -266,6 +268,10 @@ class SwappingStore(ABC):
                 pause = random.uniform(*look)  # noqa: S311 - no secret
                 await _nap(woken, min(pause, left))
                 woken.clear()
+
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+        """See `everbearer.stores.Telling.subscribe`."""
+        return self._wakeups.subscribe(hear)
 
     async def _change(
         self, key: AccountKey, change: Callable[[TokenRecord, float], _O]
@@ -318,7 +324,7 @@ class SwappingStore(ABC):
             row,
             seen.revision,
             None if self._standing else now,
-            tell=mark_of(before) != mark_of(after),
+            told_of(row.columns) if mark_of(before) != mark_of(after) else None,
         )
         if swapped:
             stored = Stored(after, unknown)

@@ -162,7 +162,7 @@ class RedisStore(SwappingStore):
         return int(seconds) + int(micros) / 1_000_000
 
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, *, tell: bool
+        self, row: Row, expected: str | None, now: float | None, told: str | None
     ) -> bool:
         columns = row.columns
         key = AccountKey(columns["provider"], columns["account"])
@@ -178,9 +178,9 @@ class RedisStore(SwappingStore):
                 expected or "",
                 "" if now is None else repr(now),
                 STALE_AFTER,
-                "1" if tell else "",
+                "1" if told else "",
                 self._channel,
-                json.dumps(key),
+                told or "",
                 member_of(key),
                 key.account,
                 repr(columns["minted_at"]) if connected else "",
@@ -189,9 +189,9 @@ class RedisStore(SwappingStore):
             rotated=row.rotated,
         )
 
-    async def _remove(self, key: AccountKey, expected: str) -> bool:
-        told = [self._channel, json.dumps(key), member_of(key), key.account]
-        return await self._written("delete", key, [expected, *told])
+    async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:
+        rest = [self._channel, told, member_of(key), key.account]
+        return await self._written("delete", key, [expected, *rest])
 
     async def _written(
         self,
@@ -350,7 +350,7 @@ class RedisStore(SwappingStore):
         known = self._open.get(loop)
         if known is None:
             known = Connections(
-                self._url, self._size, self._channel, self._wakeups.wake
+                self._url, self._size, self._channel, self._wakeups.tell
             )
             self._open[loop] = known
             known.start()
