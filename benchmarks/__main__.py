@@ -46,6 +46,9 @@ def _arguments() -> argparse.Namespace:
         "--accounts", type=int, default=1_000, help="that fast takes in turn (1000)"
     )
     parser.add_argument(
+        "--processes", type=int, default=8, help="that fast is spread over (8)"
+    )
+    parser.add_argument(
         "--waiters", type=int, default=10_000, help="that wake wakes (10000)"
     )
     parser.add_argument(
@@ -64,6 +67,7 @@ def _chosen(given: argparse.Namespace) -> Iterator[Coroutine[None, None, Section
             rounds=given.rounds or 200,
             calls=given.calls or 160,
             accounts=given.accounts,
+            processes=given.processes,
         )
     if given.only in {None, "wake"}:
         yield waking.measure(rounds=given.rounds or 30, waiters=given.waiters)

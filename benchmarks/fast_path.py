@@ -6,6 +6,10 @@ runs twice: its ratio to itself is how far the figures can be trusted.  The serv
 process of its own, so that CPU time is the client's.  Where the client had much less
 than a whole core, others were running, and the CPU column says more than the calls/s.
 
+The rounds are spread over several client processes, one after the other: what Python
+hashes where, drawn anew in each, moves a ratio by about a hundredth for as long
+as a process lives.
+
 Everbearer runs twice too, each time beside bare aiohttp with the very same headers as
 session defaults: one account and one session; and 1,000 accounts in turn, beside a bare
 session for each, because whoever has that many tokens pays for touching them.
@@ -17,6 +21,8 @@ import asyncio
 import gc
 import random
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -27,7 +33,7 @@ from figures import Section, Spread, Target
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["measure"]
 
@@ -71,13 +77,26 @@ class _Server:
 class _Run:
     """What each round gave, and what went wrong."""
 
-    contestants: list[who.Contestant]
-    slices: dict[str, list[Slice]] = field(init=False)
+    slices: dict[str, list[Slice]]
     wrong: list[str] = field(factory=list)
     made: int = 0
+    took: float = 0.0
+    cpu: float = 0.0
 
-    def __attrs_post_init__(self) -> None:
-        self.slices = {each.name: [] for each in self.contestants}
+    @classmethod
+    def of(cls, parts: Sequence[_Run]) -> _Run:
+        """All rounds of *parts*, as if they were one."""
+        names = parts[0].slices
+        return cls(
+            {
+                name: [each for part in parts for each in part.slices[name]]
+                for name in names
+            },
+            [what for part in parts for what in part.wrong],
+            sum(part.made for part in parts),
+            sum(part.took for part in parts),
+            sum(part.cpu for part in parts),
+        )
 
     async def slice(self, contestant: who.Contestant, calls: int) -> Slice:
         """Make *calls* calls, `CONCURRENCY` at a time, and check every answer."""
@@ -104,13 +123,13 @@ class _Run:
                     f"{contestant.name}: call {number} carried the token of {seen}"
                 )
 
-    async def round(self, calls: int) -> None:
+    async def round(self, contestants: list[who.Contestant], calls: int) -> None:
         """A slice of everybody.
 
         In an order of its own: who comes after the same one every time inherits its
         caches and its garbage every time.
         """
-        for each in random.sample(self.contestants, len(self.contestants)):
+        for each in random.sample(contestants, len(contestants)):
             self.slices[each.name].append(await self.slice(each, calls))
 
     def ratio(self, name: str, other: str, of: str) -> Spread:
@@ -133,38 +152,65 @@ async def _rotate(run: _Run, ours: who.Contestant, server: _Server) -> None:
         run.wrong.append(f"{refreshes} refreshes for {len(ours.accounts)} accounts")
 
 
-async def measure(*, rounds: int, calls: int, accounts: int) -> Section:
-    """Compare everybody in *rounds* rounds of *calls* calls each."""
+async def _rounds(base: str, *, rounds: int, calls: int, accounts: int) -> _Run:
+    """*rounds* rounds of *calls* calls each, in this process."""
+    async with (
+        aiohttp.ClientSession() as http,
+        who.everybody(
+            base, (server := _Server(base, http)).issue, accounts
+        ) as contestants,
+    ):
+        run = _Run({each.name: [] for each in contestants})
+        for contestant in contestants:
+            await run.slice(contestant, max(calls, len(contestant.accounts)))
+        gc.collect()
+        gc.freeze()  # What was set up is nobody's garbage.
+        began = time.perf_counter(), time.process_time()
+        for number in range(rounds):
+            if number == rounds // 2:
+                ours = next(each for each in contestants if each.name == who.OURS_EACH)
+                await _rotate(run, ours, server)
+            await run.round(contestants, calls)
+        run.took = time.perf_counter() - began[0]
+        run.cpu = time.process_time() - began[1]
+        gc.unfreeze()
+    return run
+
+
+def _process(base: str, sizes: dict[str, int]) -> _Run:
+    return asyncio.run(_rounds(base, **sizes))
+
+
+async def measure(
+    *, rounds: int, calls: int, accounts: int, processes: int = 1
+) -> Section:
+    """Compare everybody in *rounds* rounds of *calls* calls each.
+
+    Args:
+        processes: How many the rounds are spread over, one after the other; one is
+            this process.
+    """
+    sizes = {"rounds": -(-rounds // processes), "calls": calls, "accounts": accounts}
     with running() as base:
-        async with (
-            aiohttp.ClientSession() as http,
-            who.everybody(
-                base, (server := _Server(base, http)).issue, accounts
-            ) as contestants,
-        ):
-            run = _Run(contestants)
-            ours = next(each for each in contestants if each.name == who.OURS_EACH)
-            for contestant in contestants:
-                await run.slice(contestant, max(calls, len(contestant.accounts)))
-            gc.collect()
-            gc.freeze()  # What was set up is nobody's garbage.
-            began, before = (
-                (time.perf_counter(), time.process_time()),
-                await server.figures(),
-            )
-            for number in range(rounds):
-                if number == rounds // 2:
-                    await _rotate(run, ours, server)
-                await run.round(calls)
-            took, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
+        async with aiohttp.ClientSession() as http:
+            server = _Server(base, http)
+            if processes == 1:
+                run = await _rounds(base, **sizes)
+            else:
+                with ProcessPoolExecutor(
+                    1, get_context("spawn"), max_tasks_per_child=1
+                ) as pool:
+                    jobs = [
+                        pool.submit(_process, base, sizes) for _ in range(processes)
+                    ]
+                    run = _Run.of([await asyncio.wrap_future(job) for job in jobs])
             ledger = await server.figures()
-            gc.unfreeze()
-    ledger["server_busy"] = (ledger.pop("cpu") - before["cpu"]) / took
-    ledger["client_busy"] = cpu / took
-    return _section(run, ledger)
+    ledger["server_busy"] = ledger.pop("cpu") / run.took
+    ledger["client_busy"] = run.cpu / run.took
+    return _section(run, accounts, ledger)
 
 
-def _section(run: _Run, ledger: dict[str, Any]) -> Section:
+def _section(run: _Run, accounts: int, ledger: dict[str, Any]) -> Section:
     table = Table(title=f"fast path, {CONCURRENCY} concurrent calls (quartiles)")
     table.add_column("contestant")
     for title in ("calls/s", "CPU us", "throughput of bare", "CPU of bare"):
@@ -197,15 +243,12 @@ def _section(run: _Run, ledger: dict[str, Any]) -> Section:
         "fast",
         table,
         {"contestants": rows, "server": ledger},
-        _targets(run),
+        _targets(run, accounts),
         tuple(wrong),
     )
 
 
-def _targets(run: _Run) -> tuple[Target, ...]:
-    accounts = len(
-        next(each for each in run.contestants if each.name == who.OURS_EACH).accounts
-    )
+def _targets(run: _Run, accounts: int) -> tuple[Target, ...]:
     return tuple(
         Target(what, run.ratio(other, ours, "wall"), least, "at least")
         for what, other, ours, least in (

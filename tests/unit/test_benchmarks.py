@@ -31,7 +31,9 @@ print(len(section.wrong))
     ("name", "sizes"),
     [
         pytest.param(
-            "fast", ["--rounds=2", "--calls=16", "--accounts=20"], id="fast path"
+            "fast",
+            ["--rounds=2", "--calls=16", "--accounts=20", "--processes=2"],
+            id="fast path",
         ),
         pytest.param("wake", ["--rounds=2", "--waiters=50"], id="waking"),
         pytest.param("pool", ["--calls=1", "--callers=150"], id="pool"),

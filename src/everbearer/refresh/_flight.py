@@ -122,6 +122,8 @@ class Flight:
                 landing = await self._wait_for_holder(store, record, give_up)
             elif decision is Decision.LEASE:
                 landing = await self._take_lease(store, record, give_up)
+            elif await self._finds_spill(store, record):
+                landing = None
             else:
                 landing = await self._conclude(store, decision, record)
             if landing is not None:
@@ -231,6 +233,16 @@ class Flight:
                 return await spend(attempt, store, lease, decision, acquired)
             await give_back(attempt, store, Settlement(found, restore=True))
             return None
+
+    async def _finds_spill(self, store: TokenStore, record: TokenRecord | None) -> bool:
+        """Whether a refresh that nobody finished left its pair on this host (rule 17).
+
+        Its old token is used until it ends (rule 4a), which may be an hour; the pair
+        can be had at once.
+        """
+        if record is None or record.live_intent is None:
+            return False
+        return await adopt_spills(self._attempt.account, store)
 
     # ---- landings without a token request
 

@@ -94,6 +94,9 @@ async def _adopt(
 ) -> bool:
     key, rotation = account.key, evolve(found.rotation, flight=flight)
     extra = {"provider": key.provider, "account": key.account}
+    if found.place in account.refresher.settled_spills:
+        await drop_spill(account, found.place)
+        return False
     try:
         replaced = await store.replace(key, rotation)
     except Exception as error:  # noqa: BLE001 - whatever it is, the file stays
@@ -125,6 +128,7 @@ async def drop_spill(account: AccountTokens, place: Path) -> None:
     try:
         await spills.drop(place)
     except Exception as error:  # noqa: BLE001 - it is found again and does no harm
+        account.refresher.settled_spills.add(place)
         _log.warning(
             "%s/%s: %s",
             *account.key,

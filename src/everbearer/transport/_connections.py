@@ -48,7 +48,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Connections:
-    """The aiohttp sessions of a Client: one for the API, one for token endpoints."""
+    """The aiohttp sessions of a Client: one for the API, one for token endpoints.
+
+    Attributes:
+        own, loop: See `everbearer.transport.Http`.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,8 @@ class Connections:
         self._ensure_open = ensure_open
         self._given = given
         self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.own: aiohttp.ClientSession | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.token_session: aiohttp.ClientSession | None = None
 
     @property
@@ -75,7 +80,7 @@ class Connections:
         """
         session = self._session
         # None outside of a loop: a call may be made now and awaited later, in one.
-        if session is None or _get_running_loop() is not self._loop:
+        if session is None or _get_running_loop() is not self.loop:
             return None
         return session if self._given is None or not session.closed else None
 
@@ -102,14 +107,15 @@ class Connections:
 
     def start(self) -> None:
         """Make the sessions, in the running loop."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         _open.add(self)
         if self._given is not None:
             self.token_session = _beside(self._given)
             self._session = self._given
             return
         # Cookies are one jar per session, and this one serves many accounts.
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self.own = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._session = self.own
         # A pooled connection that the server has just closed would make a refresh
         # ambiguous, which is the one thing it must not be: always a new connection.
         self.token_session = aiohttp.ClientSession(
@@ -119,14 +125,14 @@ class Connections:
 
     def _detached(self) -> object:
         """What is open, which is not ours any more."""
-        kept = self._session, self.token_session, self._loop
-        self._session = self.token_session = None
+        kept = self._session, self.token_session, self.loop
+        self._session = self.own = self.token_session = None
         return kept
 
     async def aclose(self) -> None:
         """Close what is ours."""
         _open.discard(self)
-        session, self._session = self._session, None
+        session, self._session, self.own = self._session, None, None
         token_session, self.token_session = self.token_session, None
         if token_session is not None:
             await token_session.close()

@@ -127,11 +127,10 @@ class AccountMiddleware:
                 handler = parting(handler)
             if not guard(req):
                 return await self._send_one_shot(req, handler)
-        token = self._source.current()
-        if token is None:
-            token = await good_token(self._source, self._key)
-        bearer = self._bearer
+        bearer, token = self._bearer, self._source.current()
         if bearer.access_token is not token:
+            if token is None:
+                token = await good_token(self._source, self._key)
             bearer = self._bearer = BearerValue(token, self._scheme)
         req.headers[hdrs.AUTHORIZATION] = bearer
         response = await handler(req)

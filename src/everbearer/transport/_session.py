@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
@@ -19,6 +20,7 @@ from everbearer.transport._foreign import is_rejection
 from everbearer.transport._middleware import AccountMiddleware
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
     from datetime import timedelta
     from typing import Unpack
@@ -57,7 +59,16 @@ class Account(TokenSource, Protocol):
 
 
 class Http(Protocol):
-    """Where the `aiohttp.ClientSession` to send through comes from."""
+    """Where the `aiohttp.ClientSession` to send through comes from.
+
+    Attributes:
+        own: The Client's own session, if that is what is open; for the fast path.
+
+        loop: The event loop that `own` belongs to.
+    """
+
+    own: aiohttp.ClientSession | None
+    loop: asyncio.AbstractEventLoop | None
 
     @property
     def session(self) -> aiohttp.ClientSession | None:
@@ -217,11 +228,14 @@ class AccountSession:
         self, method: str, url: StrOrURL, options: _RequestOptions
     ) -> _RequestContextManager:
         """Hand an ordinary call to aiohttp as it is; look closer at any other."""
-        session = self._http.session
+        http = self._http
+        session = http.own if http.loop is _get_running_loop() else None
+        if session is None:
+            session = http.session
         target = self._known.get(url)
         if (
-            session is None
-            or target is None
+            target is None
+            or session is None
             or session is not self._sent_through
             or (options and not _ORDINARY.issuperset(options))
         ):

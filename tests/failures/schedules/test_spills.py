@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from everbearer import Keyring, StoreError
+from everbearer import Keyring, StoreError, TemporarilyUnavailable
 from everbearer.events import (
     RefreshConflict,
     RefreshStarted,
@@ -20,6 +20,7 @@ from everbearer.events import (
     SpillUnreadable,
 )
 from everbearer.stores import Rotation, Spills
+from everbearer.token_endpoint import Ambiguous
 from everbearer.tokens import AccountKey, Standing
 
 pytestmark = pytest.mark.asyncio
@@ -31,6 +32,10 @@ KEYRING = Keyring(Keyring.generate_key())
 async def at_once(work, /, *arguments):
     """A thread would be waited for in real time."""
     return work(*arguments)
+
+
+async def no_rights(_):
+    raise PermissionError
 
 
 @pytest.fixture(name="folder")
@@ -106,6 +111,39 @@ async def test_a_process_that_opens_looks_for_spills(world, process, spilled, fo
     # In a process of another host, too.
     assert await world.process("C").patiently() == "access-r1"
     assert world.sent == ["A r0"]
+
+
+async def test_a_living_token_does_not_hide_a_spill(world, process, folder):
+    """Rules 4a and 17: r0's access token lives for an hour more; r1 is had at once."""
+    await world.connect(lifetime=3600)
+    a, b = process("A"), process("B")
+    a.store.trouble("replace", error=FULL)
+    a.account.launch(unwanted="access-r0")
+    await world.until(lambda: a.told(Spilled))
+    a.kill()
+    await b.account.refresh()
+    assert b.account.current() == "access-r1"
+    assert world.sent == ["A r0"]
+    assert files(folder) == []
+
+
+async def test_a_spill_that_cannot_be_removed_holds_nobody_up(world, process, folder):
+    """Rule 17: what is too old to be adopted is looked at once in a flight."""
+    await world.connect(lifetime=3600)
+    old = await world.record()
+    elsewhere = world.process("elsewhere", {}, {"outcome": Ambiguous("lost")})
+    await elsewhere.account.refresh()
+    elsewhere.account.launch(unwanted="access-r1")
+    await world.until(lambda: world.sent == ["elsewhere r0", "elsewhere r1"])
+    elsewhere.kill()
+    b = process("B")
+    stale = Rotation(old.incarnation, old.version, old.token, "long ago")
+    await b.refresher.spills.write(old.key, stale, world.time.wall())
+    b.refresher.spills.drop = no_rights
+    with pytest.raises(TemporarilyUnavailable):
+        await b.account.refresh()
+    assert b.account.current() == "access-r1"
+    assert len(files(folder)) == 1
 
 
 async def test_a_spill_during_the_grace_ends_it(world, process):

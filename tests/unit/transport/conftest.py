@@ -237,6 +237,8 @@ class FakeHttp:
     """Implements `everbearer.transport.Http` over one aiohttp session."""
 
     session: aiohttp.ClientSession | None = None
+    own: None = None
+    loop: None = None
 
     async def open(self) -> aiohttp.ClientSession:
         if self.session is None:
