@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores import Keyring
+from everbearer.stores._redis_connections import check_server
 from everbearer.stores.redis import RedisStore
 
 pytestmark = pytest.mark.asyncio
@@ -63,7 +65,7 @@ async def _server(redis_database):
 )
 async def test_what_the_server_says_of_itself(made, caplog, info, says):
     """What may lose tokens is warned of."""
-    made()._check_server(info)
+    check_server(info, repr(made()), may_evict=False)
     assert (says in caplog.text) if says else not caplog.records
 
 
@@ -140,6 +142,35 @@ async def test_a_lost_listener_comes_back(store, make, server):
             await asyncio.sleep(0.01)
         while not heard.is_set():
             await store.put(make.key, make.grant())
+            await asyncio.sleep(0.05)
+
+
+async def test_a_listener_whose_packets_vanished_comes_back(store, make, server):
+    """TCP gives it up: redis-py takes that for a quiet time, which never ends."""
+    connections = store._connections()
+    heard = asyncio.Event()
+    connections._heard = lambda key: heard.set()
+    while not connections.listening:
+        await asyncio.sleep(0.01)
+    (listening,) = connections.client.connection_pool._in_use_connections
+    reader = listening._reader
+    reader.set_exception(TimeoutError(errno.ETIMEDOUT, "as TCP says it"))
+    async with asyncio.timeout(20):
+        while listening._reader is reader or not heard.is_set():
+            await store.put(make.key, make.grant())
+            await asyncio.sleep(0.05)
+
+
+async def test_a_listener_that_gets_no_answer_comes_back(made, server, monkeypatch):
+    """A server that is gone without a word is asked whether it is there."""
+    monkeypatch.setattr("everbearer.stores._redis_connections._QUIET", 0.1)
+    async with opened(made()) as store, asyncio.timeout(20):
+        connections = store._connections()
+        while not connections.listening:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr("everbearer.stores._redis_connections.SECONDS", 0.2)
+        while connections.listening:
+            await server.client_pause(100)
             await asyncio.sleep(0.05)
 
 

@@ -70,6 +70,18 @@ async def test_the_clock_is_the_servers(store, other, make):
     assert not (await other.acquire(make.key, make.asked("flight-b"))).granted
 
 
+async def test_a_cancellation_is_not_lost(store, make):
+    """Whenever it comes: whoever waits for the end of a task would wait for ever."""
+    await store.put(make.key, make.grant())
+    for turns in range(40):
+        loading = asyncio.create_task(store.load(make.key))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        under_way = loading.cancel()
+        await asyncio.wait({loading})
+        assert loading.cancelled() is under_way
+
+
 async def test_one_statement_after_a_look(store, make, monkeypatch):
     """What was just read is swapped without another look."""
     await store.put(make.key, make.grant())

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
@@ -15,7 +15,7 @@ from everbearer.stores._feed import change_in
 from everbearer.stores._files import NO_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from everbearer.stores._feed import Change
 
@@ -35,7 +35,21 @@ TROUBLE: Final = (
 )
 """What asyncpg raises."""
 
+_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionResetError,
+    BrokenPipeError,
+)
+
 _RECONNECT: Final = (0.5, 1.5)
+# Seconds without a word after which the server is asked whether it is there; and that a
+# connection may be idle, which what stands between may forget without a word.
+_QUIET: Final = 15.0
+_IDLE: Final = 60.0
+
+_T = TypeVar("_T")
 
 
 def explained(error: Exception) -> StoreError | ConfigurationError:
@@ -87,6 +101,7 @@ class Connections:
     ) -> None:
         self._url = url
         self._options = options
+        self._size = size
         self._channel = channel
         self._heard = heard
         self.pool: Any = asyncpg.create_pool(
@@ -95,6 +110,7 @@ class Connections:
             max_size=size,
             command_timeout=SECONDS,
             timeout=SECONDS,
+            max_inactive_connection_lifetime=_IDLE,
             reset=_left_as_it_was,
             **options,
         )
@@ -115,6 +131,22 @@ class Connections:
     def started(self) -> bool:
         """Whether it has been."""
         return self._listener is not None
+
+    async def do(self, work: Callable[[Any], Awaitable[_T]], *, again: bool) -> _T:
+        """Do *work*, as soon as there is a connection.
+
+        Args:
+            again: Whether to do it again if its connection was lost.  Where packets
+                have vanished, an idle one only looks alive, and so may all others.
+        """
+        for _ in range(self._size if again else 0):
+            with contextlib.suppress(*_LOST):
+                return await self._do(work)
+        return await self._do(work)
+
+    async def _do(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+        async with self.pool.acquire(timeout=SECONDS) as connection:
+            return await work(connection)
 
     async def aclose(self) -> None:
         """Close everything."""
@@ -155,7 +187,13 @@ class Connections:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, self._on_change)
             self.listening = True
-            await lost.wait()
+            while not lost.is_set():
+                # Where packets vanish, it looks alive for ever.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_QUIET):
+                        await lost.wait()
+                        return
+                await connection.execute("SELECT 1")
         finally:
             connection.terminate()
 

@@ -8,7 +8,7 @@ import logging
 import math
 import random
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,6 +18,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from everbearer.errors import ConfigurationError, StoreError
@@ -25,11 +26,11 @@ from everbearer.stores._feed import change_in
 from everbearer.stores._files import NO_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from everbearer.stores._feed import Change
 
-__all__ = ["SCRIPTS", "SECONDS", "Connections", "explained"]
+__all__ = ["SCRIPTS", "SECONDS", "Connections", "check_server", "explained"]
 
 _log = logging.getLogger("everbearer.stores")
 
@@ -40,7 +41,10 @@ _RECONNECT: Final = (0.5, 1.5)
 # Seconds: what a rotation may wait for a replica, and between looks for any.
 _REPLICATED_WITHIN: Final = 0.5
 _ASK_REPLICAS: Final = 10.0
-_QUIET: Final = 60.0
+# Seconds without a word after which the server is asked whether it is there.
+_QUIET: Final = 15.0
+
+_T = TypeVar("_T")
 
 _LUA: Final = files("everbearer.stores") / "lua"
 SCRIPTS: Final = {
@@ -78,6 +82,57 @@ def explained(error: Exception) -> StoreError | ConfigurationError:
         f"the Redis token store cannot be reached ({name}): check that the server "
         "runs, its address and its TLS settings"
     )
+
+
+def check_server(info: Mapping[str, Any], store: str, *, may_evict: bool) -> None:
+    """Whether a server keeps what it is given; CONFIG is forbidden at many services.
+
+    Args:
+        info: What INFO says.
+
+        store: How the messages call it.
+
+        may_evict: See `RedisStore`.
+
+    Raises:
+        ConfigurationError: It may drop refresh tokens.
+    """
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        _log.warning(
+            "%s: the server does not tell its eviction policy; it must not drop "
+            "keys that have no end of their own",
+            store,
+            extra=NO_ACCOUNT,
+        )
+    elif policy.startswith("allkeys") and not may_evict:
+        raise ConfigurationError(
+            f"{store}: the server may drop refresh tokens when its memory is full "
+            f"(maxmemory-policy {policy}): set noeviction or a volatile policy, or "
+            "pass RedisStore(..., may_evict=True)"
+        )
+    if not info.get("aof_enabled"):
+        _log.warning(
+            "%s: the server keeps no append-only file: rotated tokens are lost "
+            "when it restarts (appendonly yes)",
+            store,
+            extra=NO_ACCOUNT,
+        )
+
+
+async def _heeding(work: Awaitable[_T]) -> _T:
+    """What *work* comes to, unless this task was cancelled meanwhile.
+
+    On Python 3.11 redis-py loses a cancellation that comes while it sends, because
+    asyncio.wait_for does: who waits for the end of a task that goes on, waits for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class _MadeAnew:
@@ -131,7 +186,7 @@ class Connections:
             "Connection", (_MadeAnew, pool.connection_class), {}
         )
         # As many at once as there are connections: redis-py would raise.
-        self.free = asyncio.Semaphore(size)
+        self._free = asyncio.Semaphore(size)
         self.scripts = {
             name: self.client.register_script(text) for name, text in SCRIPTS.items()
         }
@@ -157,6 +212,24 @@ class Connections:
             await asyncio.wait({self._listener}, timeout=0.1)
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
+
+    async def do(
+        self, work: Callable[[Connections], Awaitable[_T]], *, again: bool
+    ) -> _T:
+        """Do *work*, as soon as there is a connection.
+
+        Args:
+            again: Whether to do it once more if its connection was lost.  Where packets
+                have vanished, an idle one only looks alive, and so may all others.
+        """
+        async with self._free:
+            try:
+                return await _heeding(work(self))
+            except RedisConnectionError:
+                if not again:
+                    raise
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            return await _heeding(work(self))
 
     async def replicated(
         self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]
@@ -211,11 +284,19 @@ class Connections:
     async def _listen_once(self) -> None:
         async with self.client.pubsub(ignore_subscribe_messages=True) as hearing:
             await hearing.subscribe(self._channel)
-            self.listening = True
+            self.listening, asked = True, False
             while True:
-                message = await hearing.get_message(timeout=_QUIET)
-                if message is not None:
+                message = await hearing.get_message(
+                    timeout=SECONDS if asked else _QUIET
+                )
+                if message is None:
+                    if asked:
+                        return  # Packets vanish: such a connection looks alive.
+                    # At once if TCP gave it up: redis-py takes that for a quiet time.
+                    await hearing.ping()
+                elif message["type"] == "message":
                     self._on_change(message["data"])
+                asked = message is None
 
     def _on_change(self, told: bytes) -> None:
         if (change := change_in(told)) is not None:

@@ -17,7 +17,6 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._postgres_connections import (
-    SECONDS,
     TROUBLE,
     Connections,
     explained,
@@ -50,6 +49,16 @@ _MIN_READER: Final = 1
 _STEPS: Final = ("create_meta", "create_records", "create_pending", "create_due_index")
 
 _PAGE: Final = 100
+_READING: Final = {
+    "due",
+    "load",
+    "load_pending",
+    "mark",
+    "now",
+    "page",
+    "page_of_pending",
+    "page_of_provider",
+}
 
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
@@ -273,14 +282,15 @@ class PostgresStore(SwappingStore):
         statement: Statement = self._sql[name]
         arguments = statement.arguments(values)
         return await self._on(
-            lambda connection: connection.fetch(statement.text, *arguments)
+            lambda connection: connection.fetch(statement.text, *arguments),
+            again=name in _READING,
         )
 
-    async def _on(self, work: Callable[[Any], Awaitable[_T]]) -> _T:
+    async def _on(
+        self, work: Callable[[Any], Awaitable[_T]], *, again: bool = False
+    ) -> _T:
         try:
-            connections = await self._connections()
-            async with connections.pool.acquire(timeout=SECONDS) as connection:
-                return await work(connection)
+            return await (await self._connections()).do(work, again=again)
         except TROUBLE as error:
             trouble = explained(error)
         # Not in the handler: asyncpg's error may hold the arguments of the statement.

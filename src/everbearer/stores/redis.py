@@ -20,7 +20,11 @@ from everbearer.errors import ConfigurationError, StoreError
 from everbearer.stores._files import NO_ACCOUNT
 from everbearer.stores._pending import FORGOTTEN_AFTER
 from everbearer.stores._protocol import BEGINNING, Due, TakenAuthorization
-from everbearer.stores._redis_connections import Connections, explained
+from everbearer.stores._redis_connections import (
+    Connections,
+    check_server,
+    explained,
+)
 from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
 from everbearer.stores._redis_sealed import RedisSealed
 from everbearer.stores._seal import PENDING, open_sealed, seal
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
         Awaitable,
         Callable,
         Iterable,
-        Mapping,
         Sequence,
     )
 
@@ -53,6 +56,7 @@ _SCHEMA: Final = 1
 _MIN_READER: Final = 1
 
 _PAGE: Final = 100
+_READING: Final = {"load", "due"}
 
 # A forked child must not collect its parent's connections as garbage: closing a socket
 # that both have would end the parent's session.
@@ -210,7 +214,9 @@ class RedisStore(SwappingStore):
             if not rotated:
                 return bool(await self._script(script, keys, arguments))
             return bool(
-                await self._on(lambda each: each.replicated(script, keys, arguments))
+                await self._on(
+                    lambda each: each.replicated(script, keys, arguments), again=False
+                )
             )
         finally:
             # Also for a caller that was cancelled: the write may have taken place.
@@ -324,13 +330,16 @@ class RedisStore(SwappingStore):
     async def _script(
         self, name: str, keys: Sequence[str | bytes], arguments: Iterable[Any] = ()
     ) -> Any:  # noqa: ANN401
-        return await self._on(lambda each: each.scripts[name](keys, arguments))
+        again = name in _READING
+        return await self._on(
+            lambda each: each.scripts[name](keys, arguments), again=again
+        )
 
-    async def _on(self, work: Callable[[Connections], Awaitable[_T]]) -> _T:
+    async def _on(
+        self, work: Callable[[Connections], Awaitable[_T]], *, again: bool = True
+    ) -> _T:
         try:
-            connections = self._connections()
-            async with connections.free:
-                return await work(connections)
+            return await self._connections().do(work, again=again)
         except (RedisError, OSError, ValueError) as error:
             trouble = explained(error)
         # Not in the handler: redis-py's error may hold the arguments of the command.
@@ -373,28 +382,4 @@ class RedisStore(SwappingStore):
                 f"{self!r} was written by a newer release and needs one that reads "
                 f"schema {wanted}; this one reads {_SCHEMA}: upgrade everbearer"
             )
-        self._check_server(await client.info())
-
-    def _check_server(self, info: Mapping[str, Any]) -> None:
-        """Whether it keeps what it is given; CONFIG is forbidden at many services."""
-        policy = info.get("maxmemory_policy")
-        if policy is None:
-            _log.warning(
-                "%r: the server does not tell its eviction policy; it must not drop "
-                "keys that have no end of their own",
-                self,
-                extra=NO_ACCOUNT,
-            )
-        elif policy.startswith("allkeys") and not self._may_evict:
-            raise ConfigurationError(
-                f"{self!r}: the server may drop refresh tokens when its memory is full "
-                f"(maxmemory-policy {policy}): set noeviction or a volatile policy, or "
-                "pass RedisStore(..., may_evict=True)"
-            )
-        if not info.get("aof_enabled"):
-            _log.warning(
-                "%r: the server keeps no append-only file: rotated tokens are lost "
-                "when it restarts (appendonly yes)",
-                self,
-                extra=NO_ACCOUNT,
-            )
+        check_server(await client.info(), repr(self), may_evict=self._may_evict)
