@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from everbearer.stores._feed import Change
     from everbearer.tokens import AccountKey, TokenRecord
 
-__all__ = ["Mark", "Wakeups", "mark_of", "nap"]
+__all__ = ["Mark", "Wakeups", "is_news", "mark_of", "nap"]
 
 # Other processes do not tell when they write: whoever waits looks this often, in
 # seconds, and not all at once.
@@ -43,6 +43,13 @@ def mark_of(record: TokenRecord | None) -> Mark | None:
         record.lease.id if record.lease else None,
         record.standing.value,
     )
+
+
+def is_news(before: Mark | None, after: Mark | None) -> bool:
+    """Whether others may wait for this change: nobody does for a lease to be taken."""
+    if before is None or after is None or after.lease_id is None:
+        return before != after
+    return before._replace(lease_id=after.lease_id) != after
 
 
 class Wakeups:

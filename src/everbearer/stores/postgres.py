@@ -171,7 +171,7 @@ class PostgresStore(SwappingStore):
         return float((await self._row("now", {}))[0])
 
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, told: str | None
+        self, row: Row, there: Row | None, now: float | None, told: str | None
     ) -> bool:
         # Text may hold every character but one (PostgreSQL manual, section 8.3).
         values = {
@@ -183,13 +183,13 @@ class PostgresStore(SwappingStore):
         values |= {
             "sealed": row.sealed,
             "revision": row.revision,
-            "expected": expected,
+            "expected": there.revision if there else None,
             "now": now,
             "stale_after": STALE_AFTER,
             "tell": told is not None,
             "told": told or "",
         }
-        name = "insert" if expected is None else "update"
+        name = "insert" if there is None else "update"
         return await self._written(name, values)
 
     async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:

@@ -25,7 +25,14 @@ from everbearer.stores._redis_connections import (
     check_server,
     explained,
 )
-from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
+from everbearer.stores._redis_rows import (
+    changes,
+    columns_of,
+    fields_of,
+    flat,
+    member_of,
+    row_of,
+)
 from everbearer.stores._redis_sealed import RedisSealed
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
@@ -166,20 +173,16 @@ class RedisStore(SwappingStore):
         return int(seconds) + int(micros) / 1_000_000
 
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, told: str | None
+        self, row: Row, there: Row | None, now: float | None, told: str | None
     ) -> bool:
         columns = row.columns
         key = AccountKey(columns["provider"], columns["account"])
         connected = columns["standing"] == Standing.CONNECTED
-        fields: dict[str, str | bytes] = {
-            name: json.dumps(value) for name, value in columns.items()
-        }
-        fields |= {"sealed": row.sealed, "revision": row.revision}
         return await self._written(
             "swap",
             key,
             [
-                expected or "",
+                there.revision if there else "",
                 "" if now is None else repr(now),
                 STALE_AFTER,
                 "1" if told else "",
@@ -188,7 +191,7 @@ class RedisStore(SwappingStore):
                 member_of(key),
                 key.account,
                 repr(columns["minted_at"]) if connected else "",
-                *flat(fields),
+                *flat(changes(row, there)),
             ],
             rotated=row.rotated,
         )
