@@ -52,11 +52,14 @@ def changes(row: Row, there: Row | None) -> dict[str, str | bytes]:
 
 def columns_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """What the fields say, without what is sealed."""
-    return {
-        name.decode(): json.loads(value.decode())
+    columns = {
+        name.decode(): value
         for name, value in fields.items()
         if name not in _AS_THEY_ARE
     }
+    # At once: a parser for each took longer than everything else in a read.
+    values = json.loads(f"[{b','.join(columns.values()).decode()}]")
+    return dict(zip(columns, values, strict=True))
 
 
 def row_of(members: list[bytes]) -> Row:
