@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fast_path
+import feed
 import pool
 import stores
 import waking
@@ -32,11 +33,11 @@ _VERSIONS = ("aiohttp", "authlib", "httpx2", "aiohttp-oauth2-client")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("fast", "wake", "pool", "stores"))
+    parser.add_argument("--only", choices=("fast", "wake", "pool", "stores", "feed"))
     parser.add_argument(
         "--rounds",
         type=int,
-        help="of fast (200), wake (30), stores (5)",
+        help="of fast (200), wake (30), stores (5), feed (3)",
     )
     parser.add_argument(
         "--calls", type=int, help="in a round of fast (160); of each caller of pool (5)"
@@ -52,6 +53,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--callers", type=int, default=1_000, help="at once in pool (1000)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of a round of feed (10)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args()
@@ -71,6 +75,8 @@ def _chosen(given: argparse.Namespace) -> Iterator[Coroutine[None, None, Section
         yield pool.measure(callers=given.callers, calls=given.calls or 5)
     if given.only in {None, "stores"}:
         yield stores.measure(rounds=given.rounds or 5)
+    if given.only in {None, "feed"}:
+        yield feed.measure(rounds=given.rounds or 3, seconds=given.seconds)
 
 
 def main() -> int:

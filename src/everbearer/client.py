@@ -156,6 +156,7 @@ class Client:
             self._http.start()
             self._refresher.begin()
             spills = spills_of(self._store, self._spill, self._keyring)
+            self._refresher.hear(self._store)
             self._refresher.recover(self._store, spills)
         except BaseException:  # Whatever it is: the store is not left open.
             if let_go(self._store):
@@ -194,7 +195,7 @@ class Client:
             self.authorization.abandon()
             return
         self._home.check_closing()
-        self._refresher.stop_keeping()
+        self._refresher.stop()
         started = self._clock.elapsed()
         try:
             await self.authorization.aclose(within)

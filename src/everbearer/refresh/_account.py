@@ -14,7 +14,7 @@ from everbearer.errors import (
 )
 from everbearer.events import StandingChanged
 from everbearer.refresh._flight import Flight
-from everbearer.refresh._held import Held, spans_of
+from everbearer.refresh._held import Held, held_of
 from everbearer.refresh._rejections import Rejections
 from everbearer.stores import Refusal, Replacement
 from everbearer.tokens import Standing, status_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from everbearer.errors import Reason
     from everbearer.providers import Registration
     from everbearer.refresh._refresher import Refresher
+    from everbearer.stores import Change
     from everbearer.tokens import AccountKey, AccountStatus, BackOff, TokenRecord
 
 __all__ = ["AccountTokens"]
@@ -54,6 +55,8 @@ class AccountTokens:
         self._rejected = Rejections()
         self._quiet_until = -math.inf
         self._one_shots = 0
+        # The last change that was told while a flight was under way.
+        self._told: Change | None = None
         self.forgotten = 0
         # A failure that the store did not take, by the store's clock.
         self.remembered: BackOff | None = None
@@ -182,6 +185,8 @@ class AccountTokens:
             landing = await flight.run()
         finally:
             self._flight = None
+            if self._told is not None:
+                self.told(self._told)
         held = self._held
         if held is None or self._elapsed() >= held.fresh_until:
             # It ended without a fresh token: no new one for each call meanwhile.
@@ -206,42 +211,38 @@ class AccountTokens:
         return self._rejected.in_a_row(spent, at, accepted=accepted)
 
     def adopt(self, record: TokenRecord, *, unsaved: bool = False) -> None:
-        """Serve *record* from now on, unless a newer one is served already.
-
-        Where the provider has a replay window, an unsaved one is held and not served:
-        its use may close the window that others rely on (rule 19).
-        """
+        """Serve *record* from now on, unless a newer one is served already."""
         held = self._held
-        if (
-            held is not None
-            and held.record.incarnation == record.incarnation
-            and held.record.version > record.version
-        ):
+        if held is not None and held.is_newer_than(record):
             return  # Rule 20: never walk back.
         token = record.token
         if token.access_token is None or record.standing is not Standing.CONNECTED:
             self._held = None
             return
         same = held is not None and held.access_token == token.access_token
-        fresh_until, usable_until, half_life = spans_of(
-            record, self.registration.provider, self.refresher.moment(self.key.provider)
-        )
-        if token.access_token in self._rejected:
-            fresh_until = -math.inf
-        if unsaved and self.registration.provider.replay_window:
-            fresh_until = usable_until = -math.inf
         if not same:
             self._rejected.keep_only(token.access_token)
             self._quiet_until = -math.inf
-        self._held = Held(
+        self._held = held_of(
             record,
             token.access_token,
-            fresh_until,
-            usable_until,
-            half_life,
+            self.registration.provider,
+            self.refresher.moment(self.key.provider),
+            rejected=token.access_token in self._rejected,
             accepted=same and held is not None and held.accepted,
             unsaved=unsaved,
         )
+
+    def told(self, change: Change) -> None:
+        """Somebody has written the record: a token that this ended is used no more.
+
+        Nothing is read before a call needs a token, and then by an ordinary flight.
+        """
+        # A flight may have looked before the change, and adopts what it has seen.
+        self._told = change if self._flight is not None else None
+        held = self._held
+        if held is not None and held.is_ended_by(change, self.registration.provider):
+            held.withhold()
 
     def serves_another(self, incarnation: str) -> bool:
         """Whether a later authorization than *incarnation* is served here."""
@@ -250,7 +251,7 @@ class AccountTokens:
     def measure_again(self, pardoned: str | None = None) -> None:
         """See anew for how long the held token is good; *pardoned* may be it."""
         self._rejected.pardon(pardoned)
-        if self._held is not None:
+        if self._held is not None and not self._held.withheld:
             self.adopt(self._held.record, unsaved=self._held.unsaved)
 
     @property

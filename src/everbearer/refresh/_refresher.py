@@ -11,6 +11,7 @@ import secrets
 import socket
 import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from everbearer.errors import EverbearerError
 from everbearer.events import FlightAbandoned
@@ -19,6 +20,7 @@ from everbearer.refresh._circuit import Circuits
 from everbearer.refresh._held import Moment
 from everbearer.refresh._spilling import adopt_spills, recover
 from everbearer.refresh.keeper import keep
+from everbearer.stores import subscribe
 from everbearer.token_endpoint import Skews
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from everbearer.providers import Registration
     from everbearer.refresh._siblings import Probe
     from everbearer.refresh._timing import Timing
-    from everbearer.stores import Asked, Spills, TokenStore
+    from everbearer.stores import Asked, Change, Spills, TokenStore
     from everbearer.token_endpoint import TokenEndpoint
     from everbearer.tokens import AccountKey
 
@@ -84,6 +86,7 @@ class Refresher:
         # Files that could not be removed when the store had their pair, or better.
         self.settled_spills: set[Path] = set()
         self._recovering: asyncio.Task[None] | None = None
+        self._unsubscribe: Callable[[], None] | None = None
 
     def begin(self) -> None:
         """Name who takes leases: this process, which may have been forked since."""
@@ -128,6 +131,30 @@ class Refresher:
                 exc_info=error,
                 extra={"provider": key.provider, "account": key.account},
             )
+
+    # ---- the change feed
+
+    def hear(self, store: TokenStore) -> None:
+        """Learn from *store* what others write, if it tells."""
+        self._hear_no_more()
+        # A store that others use must not keep a Client that was forgotten.
+        weak = WeakMethod(self._told)
+
+        def hear(change: Change) -> None:
+            if (told := weak()) is not None:
+                told(change)
+
+        self._unsubscribe = subscribe(store, hear)
+
+    def _told(self, change: Change) -> None:
+        account = self._accounts.get(change.key)
+        if account is not None:
+            account.told(change)
+
+    def _hear_no_more(self) -> None:
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
 
     # ---- spills
 
@@ -193,8 +220,9 @@ class Refresher:
         finally:
             self._keeping.discard(stop)
 
-    def stop_keeping(self) -> None:
-        """Let keepers begin nothing more, and end."""
+    def stop(self) -> None:
+        """Let keepers begin nothing more, and end; and hear of no more changes."""
+        self._hear_no_more()
         for stop in self._keeping:
             stop.set()
 
@@ -206,7 +234,7 @@ class Refresher:
         What is given up keeps its intent in the store, so that the next process
         treats it as unfinished.
         """
-        self.stop_keeping()
+        self.stop()
         bound = self.timing.deadline + _CLOSING_MARGIN if within is None else within
         started = self.clock.elapsed()
         if self._recovering is not None and not self._recovering.done():
@@ -241,6 +269,7 @@ class Refresher:
         self.unanswered.clear()
         self._tasks.clear()
         self._recovering = None
+        self._unsubscribe = None
         for account in self._accounts.values():
             account.abandon()
 

@@ -1,5 +1,6 @@
 """WHERE records live: one protocol, and a back end for each kind of place."""
 
+from everbearer.stores._feed import Change, Telling, subscribe
 from everbearer.stores._open import open_store
 from everbearer.stores._protocol import (
     BEGINNING,
@@ -39,6 +40,7 @@ __all__ = [
     "RESTORED",
     "Acquired",
     "Asked",
+    "Change",
     "Doubt",
     "Due",
     "Keyring",
@@ -62,6 +64,7 @@ __all__ = [
     "Spills",
     "SqliteStore",
     "TakenAuthorization",
+    "Telling",
     "TokenStore",
     "UnreadableSpill",
     "doubt",
@@ -71,4 +74,5 @@ __all__ = [
     "reseal",
     "sealed_in",
     "spills_of",
+    "subscribe",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import secrets
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 
 from everbearer.errors import ConfigurationError, StoreError
+from everbearer.stores._feed import change_in
 from everbearer.stores._files import NO_ACCOUNT
-from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from everbearer.stores._feed import Change
     from everbearer.stores._postgres_sql import Statement
 
 __all__ = ["SECONDS", "TROUBLE", "Connections", "explained"]
@@ -108,7 +108,7 @@ class Connections:
 
         tell: The statement that tells a text to who listens.
 
-        heard: Called with the account of each.
+        heard: Called with each.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Connections:
         options: dict[str, Any],
         channel: str,
         tell: Statement,
-        heard: Callable[[AccountKey], None],
+        heard: Callable[[Change], None],
     ) -> None:
         self._url = url
         self._options = options
@@ -256,9 +256,8 @@ class Connections:
         voice, heard = self._echo
         if told == voice:
             heard.set()
-            return
-        with contextlib.suppress(ValueError, TypeError):
-            self._heard(AccountKey(*json.loads(told)))
+        elif (change := change_in(told)) is not None:
+            self._heard(change)
 
 
 async def _left_as_it_was(_: object) -> None:

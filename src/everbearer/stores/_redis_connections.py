@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 import random
@@ -25,11 +24,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from everbearer.errors import ConfigurationError, StoreError
+from everbearer.stores._feed import change_in
 from everbearer.stores._files import NO_ACCOUNT
-from everbearer.tokens import AccountKey
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from everbearer.stores._feed import Change
 
 __all__ = [
     "ELSEWHERE",
@@ -196,14 +197,14 @@ class Connections:
 
         channel: Where changes are told.
 
-        heard: Called with the account of each.
+        heard: Called with each.
 
     Raises:
         ValueError: redis-py does not know such a URL.
     """
 
     def __init__(
-        self, url: str, size: int, channel: str, heard: Callable[[AccountKey], None]
+        self, url: str, size: int, channel: str, heard: Callable[[Change], None]
     ) -> None:
         # Never again by itself: what it would send twice may have been done.
         self.client: Any = Redis.from_url(
@@ -332,5 +333,5 @@ class Connections:
                 asked = message is None
 
     def _on_change(self, told: bytes) -> None:
-        with contextlib.suppress(ValueError, TypeError):
-            self._heard(AccountKey(*json.loads(told)))
+        if (change := change_in(told)) is not None:
+            self._heard(change)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from everbearer.tokens import AccountKey
 
-__all__ = ["columns_of", "fields_of", "flat", "member_of", "row_of"]
+__all__ = ["changes", "columns_of", "fields_of", "flat", "member_of", "row_of"]
 
 # All other fields are columns, as JSON.
 _AS_THEY_ARE: Final = (b"sealed", b"revision")
@@ -34,13 +34,32 @@ def fields_of(members: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(members[::2], members[1::2], strict=True))
 
 
+def changes(row: Row, there: Row | None) -> dict[str, str | bytes]:
+    """The fields of *row* that differ from what is *there*.
+
+    Most do not: packing and sending them all took longer than the rest of a write.
+    """
+    before = there.columns if there else {}
+    fields: dict[str, str | bytes] = {
+        name: json.dumps(value)
+        for name, value in row.columns.items()
+        if name not in before or before[name] != value
+    }
+    if there is None or there.sealed != row.sealed:
+        fields["sealed"] = row.sealed
+    return fields | {"revision": row.revision}
+
+
 def columns_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """What the fields say, without what is sealed."""
-    return {
-        name.decode(): json.loads(value)
+    columns = {
+        name.decode(): value
         for name, value in fields.items()
         if name not in _AS_THEY_ARE
     }
+    # At once: a parser for each took longer than everything else in a read.
+    values = json.loads(f"[{b','.join(columns.values()).decode()}]")
+    return dict(zip(columns, values, strict=True))
 
 
 def row_of(members: list[bytes]) -> Row:

@@ -4,23 +4,47 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from weakref import finalize
+
+from attrs import define
 
 if TYPE_CHECKING:
     from everbearer.stores._protocol import TokenStore
 
 __all__ = ["hold", "let_go"]
 
+
 # By process: what a parent has open when it forks is not open in the child.
-_users: Final[Counter[tuple[int, int]]] = Counter()
+_User = tuple[int, int]
+
+
+@define
+class _Use:
+    """How many Clients use a store; and what forgets that when it is gone."""
+
+    clients: int = 0
+    end: finalize[[_User, None], TokenStore] | None = None
+
+
+_users: Final[dict[_User, _Use]] = {}
 _guard = threading.Lock()
 
 
 def hold(store: TokenStore) -> None:
     """Note that somebody is about to open *store*."""
+    user = os.getpid(), id(store)
     with _guard:
-        _users[os.getpid(), id(store)] += 1
+        use = _users.setdefault(user, _Use())
+        use.clients += 1
+        if use.end is None:
+            # A Client that was forgotten lets go of nothing, and another store may
+            # come to be where this one was.  Without the guard, which a garbage
+            # collection in here would wait for.
+            with suppress(TypeError):  # It has no weak references.
+                use.end = finalize(store, _users.pop, user, None)
+                use.end.atexit = False
 
 
 def let_go(store: TokenStore) -> bool:
@@ -31,10 +55,14 @@ def let_go(store: TokenStore) -> bool:
     """
     user = os.getpid(), id(store)
     with _guard:
-        _users[user] -= 1
-        if last := _users[user] <= 0:
-            del _users[user]
-    return last
+        use = _users.get(user, _Use())
+        use.clients -= 1
+        if use.clients > 0:
+            return False
+        if use.end is not None:
+            use.end.detach()
+        _users.pop(user, None)
+        return True
 
 
 def _unlock() -> None:

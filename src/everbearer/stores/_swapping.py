@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 from everbearer.errors import StoreError
 from everbearer.stores import _transitions as transitions
+from everbearer.stores._feed import told_of
 from everbearer.stores._seal import TOKEN, open_sealed, seal
 from everbearer.stores._serialize import (
     Stored,
@@ -31,7 +32,7 @@ from everbearer.stores._serialize import (
     sealed_alike,
 )
 from everbearer.stores._spill_home import SpillHome
-from everbearer.stores._wakeups import Wakeups, mark_of
+from everbearer.stores._wakeups import Wakeups, is_news, mark_of
 from everbearer.stores._writes import Outcome
 from everbearer.tokens import AccountKey
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from everbearer._clock import Clock
+    from everbearer.stores._feed import Change
     from everbearer.stores._wakeups import Mark
     from everbearer.stores.keyring import Keyring
     from everbearer.tokens import TokenRecord
@@ -88,16 +90,17 @@ class _Seen:
     """A row that was read or written.
 
     Attributes:
-        stored: What it holds, opened; None if there was none.
+        row: As it is there; None if there was none.
+
+        stored: What it holds, opened.
 
         now: The server's clock then.
 
         at: This process's clock when the answer was here.
     """
 
+    row: Row | None
     stored: Stored | None
-    sealed: bytes = field(repr=False)
-    revision: str | None
     now: float
     at: float
 
@@ -146,19 +149,19 @@ class SwappingStore(ABC):
 
     @abstractmethod
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, *, tell: bool
+        self, row: Row, there: Row | None, now: float | None, told: str | None
     ) -> bool:
-        """Write *row* if the revision is the *expected* one; None: if there is none.
+        """Write *row* in the place of what is *there*, if it still is.
 
         Args:
             now: What the server's clock must be, give or take `STALE_AFTER`; None: it
                 does not matter.
 
-            tell: Whether others may be waiting for this change.
+            told: What others are told; None: nobody waits for this change.
         """
 
     @abstractmethod
-    async def _remove(self, key: AccountKey, expected: str) -> bool:
+    async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:
         """Delete the row of *key* if the revision is the *expected* one."""
 
     @abstractmethod
@@ -239,9 +242,9 @@ class SwappingStore(ABC):
         """Forget *key*; return what was there."""
         while True:
             seen = await self._look(key)
-            if seen.stored is None or seen.revision is None:
+            if seen.stored is None or seen.row is None:
                 return None
-            if await self._remove(key, seen.revision):
+            if await self._remove(key, seen.row.revision, told_of(key._asdict())):
                 self._seen.pop(key, None)
                 return seen.stored.record
 
@@ -266,6 +269,10 @@ class SwappingStore(ABC):
                 pause = random.uniform(*look)  # noqa: S311 - no secret
                 await _nap(woken, min(pause, left))
                 woken.clear()
+
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+        """See `everbearer.stores.Telling.subscribe`."""
+        return self._wakeups.subscribe(hear)
 
     async def _change(
         self, key: AccountKey, change: Callable[[TokenRecord, float], _O]
@@ -305,38 +312,32 @@ class SwappingStore(ABC):
 
     async def _swapped(self, seen: _Seen, after: TokenRecord, now: float) -> bool:
         before = seen.stored.record if seen.stored else None
-        sealed, unknown = seen.sealed, seen.stored.unknown if seen.stored else {}
+        unknown = seen.stored.unknown if seen.stored else {}
         if before is None or before.incarnation != after.incarnation:
             unknown = {}  # It was about another authorization.
-        if before is None or not sealed_alike(before, after):
+        if seen.row is None or before is None or not sealed_alike(before, after):
             plain = dump_secret(after, unknown)
             sealed = seal(self._keyring, plain, TOKEN, after.key)
+        else:
+            sealed = seen.row.sealed
         rotated = before is None or before.token is not after.token
         row = Row(dump_record(after), sealed, secrets.token_hex(8), rotated)
         at = self._clock.elapsed()
         swapped = await self._swap(
             row,
-            seen.revision,
+            seen.row,
             None if self._standing else now,
-            tell=mark_of(before) != mark_of(after),
+            told_of(row.columns) if is_news(mark_of(before), mark_of(after)) else None,
         )
         if swapped:
-            stored = Stored(after, unknown)
-            seen = _Seen(stored, sealed, row.revision, now, at)
-            self._remember(after.key, seen)
+            self._remember(after.key, _Seen(row, Stored(after, unknown), now, at))
         return swapped
 
     async def _look(self, key: AccountKey) -> _Seen:
         row, now = await self._read(key)
         at = self._clock.elapsed()
         stored = parsed(row.columns, row.sealed, self._keyring) if row else None
-        seen = _Seen(
-            stored,
-            row.sealed if row else b"",
-            row.revision if row else None,
-            self._time(now),
-            at,
-        )
+        seen = _Seen(row, stored, self._time(now), at)
         self._remember(key, seen)
         return seen
 

@@ -1,4 +1,4 @@
-"""Who waits for a record to change, and what counts as a change."""
+"""Who waits for a record to change, or hears of all; and what counts as a change."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from everbearer.stores._feed import Change
     from everbearer.tokens import AccountKey, TokenRecord
 
-__all__ = ["Mark", "Wakeups", "mark_of", "nap"]
+__all__ = ["Mark", "Wakeups", "is_news", "mark_of", "nap"]
 
 # Other processes do not tell when they write: whoever waits looks this often, in
 # seconds, and not all at once.
@@ -44,18 +45,28 @@ def mark_of(record: TokenRecord | None) -> Mark | None:
     )
 
 
+def is_news(before: Mark | None, after: Mark | None) -> bool:
+    """Whether others may wait for this change: nobody does for a lease to be taken."""
+    if before is None or after is None or after.lease_id is None:
+        return before != after
+    return before._replace(lease_id=after.lease_id) != after
+
+
 class Wakeups:
-    """Events by account, each in the loop of whoever waits for it.
+    """Events by account, and who hears of all changes, each in their own loop.
 
     Nothing in here belongs to a loop before somebody waits, and a writer in another
     thread may wake the waiters of this one.
     """
 
-    __slots__ = ("_guard", "_waiting")
+    __slots__ = ("_guard", "_hearing", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[
             AccountKey, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+        ] = {}
+        self._hearing: dict[
+            object, tuple[asyncio.AbstractEventLoop, Callable[[Change], None]]
         ] = {}
         self._guard = threading.Lock()
 
@@ -82,6 +93,31 @@ class Wakeups:
             # A loop that was closed meanwhile has nobody left to wake.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)
+
+    def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
+        """See `everbearer.stores.Telling.subscribe`."""
+        me = object()
+        with self._guard:
+            self._hearing[me] = asyncio.get_running_loop(), hear
+
+        def unsubscribe() -> None:
+            with self._guard:
+                self._hearing.pop(me, None)
+
+        return unsubscribe
+
+    def tell(self, change: Change) -> None:
+        """Wake all that wait for the account, and tell all that subscribed."""
+        self.wake(change.key)
+        with self._guard:
+            hearing = tuple(self._hearing.items())
+        for each, (loop, hear) in hearing:
+            try:
+                loop.call_soon_threadsafe(hear, change)
+            except RuntimeError:
+                # Its loop was closed, and it left without a word.
+                with self._guard:
+                    self._hearing.pop(each, None)
 
 
 async def nap(woken: asyncio.Event) -> None:

@@ -8,7 +8,6 @@ while a token endpoint is asked; PgBouncer may hand each to another server conne
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -173,7 +172,7 @@ class PostgresStore(SwappingStore):
         return float((await self._row("now", {}))[0])
 
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, *, tell: bool
+        self, row: Row, there: Row | None, now: float | None, told: str | None
     ) -> bool:
         # Text may hold every character but one (PostgreSQL manual, section 8.3).
         values = {
@@ -185,22 +184,24 @@ class PostgresStore(SwappingStore):
         values |= {
             "sealed": row.sealed,
             "revision": row.revision,
-            "expected": expected,
+            "expected": there.revision if there else None,
             "now": now,
             "stale_after": STALE_AFTER,
-            "tell": tell,
+            "tell": told is not None,
+            "told": told or "",
         }
-        name = "insert" if expected is None else "update"
+        name = "insert" if there is None else "update"
         return await self._written(name, values)
 
-    async def _remove(self, key: AccountKey, expected: str) -> bool:
-        return await self._written("delete", {**key._asdict(), "expected": expected})
+    async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:
+        values = {**key._asdict(), "expected": expected, "told": told}
+        return await self._written("delete", values)
 
     async def _written(self, name: str, values: Mapping[str, Any]) -> bool:
         key = AccountKey(values["provider"], values["account"])
-        told = {"channel": self._names.channel, "told": json.dumps(key)}
+        channel = {"channel": self._names.channel}
         try:
-            row = await self._row(name, {**values, **told})
+            row = await self._row(name, {**values, **channel})
         finally:
             # Also for a caller that was cancelled: the write may have taken place.
             self._wakeups.wake(key)
@@ -315,7 +316,7 @@ class PostgresStore(SwappingStore):
                 self._options,
                 self._names.channel,
                 self._sql["tell"],
-                self._wakeups.wake,
+                self._wakeups.tell,
             )
             self._open[loop] = known
         if not known.started:

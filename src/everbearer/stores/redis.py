@@ -26,7 +26,14 @@ from everbearer.stores._redis_connections import (
     check_server,
     explained,
 )
-from everbearer.stores._redis_rows import columns_of, fields_of, flat, member_of, row_of
+from everbearer.stores._redis_rows import (
+    changes,
+    columns_of,
+    fields_of,
+    flat,
+    member_of,
+    row_of,
+)
 from everbearer.stores._redis_sealed import RedisSealed
 from everbearer.stores._seal import PENDING, open_sealed, seal
 from everbearer.stores._serialize import dump_pending, parse_pending
@@ -169,36 +176,32 @@ class RedisStore(SwappingStore):
         return int(seconds) + int(micros) / 1_000_000
 
     async def _swap(
-        self, row: Row, expected: str | None, now: float | None, *, tell: bool
+        self, row: Row, there: Row | None, now: float | None, told: str | None
     ) -> bool:
         columns = row.columns
         key = AccountKey(columns["provider"], columns["account"])
         connected = columns["standing"] == Standing.CONNECTED
-        fields: dict[str, str | bytes] = {
-            name: json.dumps(value) for name, value in columns.items()
-        }
-        fields |= {"sealed": row.sealed, "revision": row.revision}
         return await self._written(
             "swap",
             key,
             [
-                expected or "",
+                there.revision if there else "",
                 "" if now is None else repr(now),
                 STALE_AFTER,
-                "1" if tell else "",
+                "1" if told else "",
                 self._channel,
-                json.dumps(key),
+                told or "",
                 member_of(key),
                 key.account,
                 repr(columns["minted_at"]) if connected else "",
-                *flat(fields),
+                *flat(changes(row, there)),
             ],
             rotated=row.rotated,
         )
 
-    async def _remove(self, key: AccountKey, expected: str) -> bool:
-        told = [self._channel, json.dumps(key), member_of(key), key.account]
-        return await self._written("delete", key, [expected, *told])
+    async def _remove(self, key: AccountKey, expected: str, told: str) -> bool:
+        rest = [self._channel, told, member_of(key), key.account]
+        return await self._written("delete", key, [expected, *rest])
 
     async def _written(
         self,
@@ -362,7 +365,7 @@ class RedisStore(SwappingStore):
         known = self._open.get(loop)
         if known is None:
             known = Connections(
-                self._url, self._size, self._channel, self._wakeups.wake
+                self._url, self._size, self._channel, self._wakeups.tell
             )
             self._open[loop] = known
             known.start()

@@ -7,7 +7,7 @@ import asyncio
 from tests.failures._world import Line, Process, Way
 
 from everbearer import StoreError
-from everbearer.stores import MemoryStore
+from everbearer.stores import Change, MemoryStore
 from everbearer.token_endpoint import Ambiguous, Granted, NotSent, Throttled
 
 METHODS = (
@@ -43,15 +43,21 @@ ORDINARY = {"connect": 0.5, "process": 0.5, "answer": 0.5}
 
 
 class NotingStore(MemoryStore):
-    """The memory store; the judge sees what is written."""
+    """The memory store; the judge sees what is written, and *hearing* are told."""
 
     def __init__(self, time, judge):
         super().__init__(time)
         self._judge = judge
         self.stored = set()
+        self.hearing = []
 
     def _write(self, key, record):
         super()._write(key, record)
+        change = Change(key)
+        if record is not None:
+            change = Change(key, record.incarnation, record.version, record.standing)
+        for hear in self.hearing:
+            hear(change)
         if record is not None:
             self.stored.add(record.token.refresh_token)
             if record.throttle is not None:
@@ -163,6 +169,15 @@ class GatedProcess(Process):
 
     async def running(self):
         await self._gate.wait()
+
+    def hear(self, change):
+        """The store tells of *change*: late if it is stopped, not if it is cut off."""
+        if not self.dead and (self.stopped or not self._alone):
+            self._world.spawn(self._hears(change))
+
+    async def _hears(self, change):
+        await self.running()
+        self.refresher._told(change)
 
     async def _probe(self, key, access_token):
         await self.running()

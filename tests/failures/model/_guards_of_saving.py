@@ -170,8 +170,8 @@ GUARDS_OF_SAVING = (
     TakenAway(
         19,
         "a token is used before it is saved",
-        "refresh._account:AccountTokens.adopt",
-        "if unsaved and self.registration.provider.replay_window:",
+        "refresh._held:held_of",
+        "if unsaved and provider.replay_window:",
         "if False:",
         flavour="closing",
         red="reused at a provider with a window",

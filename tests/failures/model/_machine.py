@@ -57,10 +57,11 @@ class Machine(RuleBasedStateMachine):
         processes=st.integers(1, len(HOLDERS)),
         lifetime=st.sampled_from([-1.0, -1.0, 6.0, 60.0]),
         events=st.integers(0, USERS_EVENTS),
+        told=st.booleans(),
     )
-    def begins(self, processes, lifetime, events):
+    def begins(self, processes, lifetime, events, told):
         self.events = events
-        self.model = Model(self.flavour, processes, lifetime)
+        self.model = Model(self.flavour, processes, lifetime, told=told)
 
     def take(self, step, *arguments):
         try:

@@ -54,18 +54,27 @@ class ModelWorld(World):
         written: Set when a request leaves.
 
         healthy_from: When the last request is over that a fault was meant for.
+
+        told: Whether the store tells of changes, and a rotation counts as one that
+            ends the access token before it.
     """
 
     written: asyncio.Event = field(factory=asyncio.Event)
     healthy_from: float = 0.0
+    told: bool = False
     ordinary = Trip(**ORDINARY)
     faulty = tuple(Trip(**ORDINARY | members) for members in FAULTY.values())
 
     def gated(self, name, flavour):
         registration = self.registration(
-            replay_window=flavour.window, leeway=LEEWAY, rotation="every_use"
+            replay_window=flavour.window,
+            leeway=LEEWAY,
+            rotation="every_use",
+            old_access_dies=self.told,
         )
         process = GatedProcess(self, name, TIMING, registration)
+        if self.told:
+            self.store.hearing.append(process.hear)
         self._processes.append(process)
         return process
 
@@ -73,9 +82,9 @@ class ModelWorld(World):
 class Model:
     """One account, three Clients in two processes, and what may befall them."""
 
-    def __init__(self, flavour, processes=2, lifetime=-1.0):
+    def __init__(self, flavour, processes=2, lifetime=-1.0, *, told=False):
         self.flavour = flavour
-        self.begun = {"processes": processes, "lifetime": lifetime}
+        self.begun = {"processes": processes, "lifetime": lifetime, "told": told}
         self.steps = []
         self.loop = asyncio.new_event_loop()
         self.time = Time()
@@ -84,6 +93,7 @@ class Model:
         self.judge = Judge(self.time, flavour, TIMING, LEEWAY, LIFETIME)
         self.store = NotingStore(self.time, self.judge)
         self.world = ModelWorld(self.time, self.judge, self.store, TIMING)
+        self.world.told = told
         self.is_down = False
         self.families = iter(FAMILIES)
         self.processes = [
