@@ -132,6 +132,8 @@ class Faults:
         for exchange in self._open_of(worker.slot):
             exchange.why_gone = "kill"
         await worker.kill()
+        for proxy in self.proxies.values():
+            proxy.killed[worker.slot] = time.monotonic()
         self.evidence.died(worker.slot)
         self.evidence.faults["kill"] += 1
         unsaved = self.evidence.unsaved.pop(worker.slot, set())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ _REPLACED = {
 }
 _GONE = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
 _HOLDS = 30.0
+_ON_THE_WAY = 0.3
 
 
 @define(eq=False)
@@ -94,6 +96,8 @@ class Proxy:
 
         excused: Why a token may be presented again although its successor was used.
 
+        killed: When each worker last was.
+
         open, last: Exchanges under way, and the last answered one by (slot, company).
     """
 
@@ -108,6 +112,7 @@ class Proxy:
     open: set[Exchange] = field(factory=set)
     last: dict[tuple[int, str], Exchange] = field(factory=dict)
     excused: dict[str, str] = field(factory=dict)
+    killed: dict[int, float] = field(factory=dict)
     longest: float = 2.0
     unreachable: bool = False
     _servers: list[asyncio.Server] = field(factory=list)
@@ -216,6 +221,9 @@ class Proxy:
             waited = asyncio.get_running_loop().time() - exchange.began
             late = exchange.fault in {"", "late-answer"} and waited > self.longest
             why = SLOW if late else exchange.fault or CLIENTS_OWN
+            # Its request was on the way when it was killed.
+            if exchange.began - self.killed.get(exchange.slot, -math.inf) < _ON_THE_WAY:
+                why = "kill"
             exchange.doubt(exchange.why_gone or why)
 
 

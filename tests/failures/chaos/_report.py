@@ -51,6 +51,9 @@ def _lines(run: Run, case: Case, verdict: Verdict) -> Iterator[str]:
         yield f"the last steps of {account}:"
         steps = seen.led_to.get(call) or seen.trail(account)
         yield from (f"    {step}" for step in steps)
+    for resort in (each for each in case.resorts if not each.due):
+        yield f"the last steps of {resort.account}:"
+        yield from (f"    {step}" for step in seen.trail(resort.account))
     yield (
         f"longest stall of the machine {seen.longest_stall:.2f} s, "
         f"peak memory {run.peak_mb:.0f} MB, of a worker {seen.worker_mb:.0f} MB"
