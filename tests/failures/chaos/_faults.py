@@ -207,15 +207,14 @@ class Faults:
         await asyncio.sleep(until - time.time())
         # A sibling that was stored over its head is spent as soon as the lease is over.
         while (left := until + self.evidence.bounds.grace - time.time()) > 0:
-            if (latest := await self._load(record.key)) is not None:
-                self._excuse_outlived(slot, latest, "stop")
+            latest = await self._load_soon(record)
+            self._excuse_outlived(slot, latest, "stop")
             await asyncio.sleep(min(_LOOK, left))
         for exchange in self._open_of(slot, record.key.account):
             exchange.doubt("stop")
-        latest = await self._load(record.key)
-        exchange = self._not_stored(slot, latest) if latest else None
-        if latest is not None:
-            self._excuse_outlived(slot, latest, "stop")
+        latest = await self._load_soon(record)
+        exchange = self._not_stored(slot, latest)
+        self._excuse_outlived(slot, latest, "stop")
         account = record.key.account
         if exchange is not None and account not in self.evidence.spilled[slot]:
             unsaved = account in self.evidence.unsaved[slot]
@@ -251,6 +250,13 @@ class Faults:
     async def _records(self) -> list[TokenRecord]:
         loaded = [await self._load(AccountKey(*key)) for key in self.accounts.keys]
         return [record for record in loaded if record is not None]
+
+    async def _load_soon(self, record: TokenRecord) -> TokenRecord:
+        """As it is now, or was: while the store is in trouble nobody changes it."""
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_EARLY / 2):
+                return await self.store.load(record.key) or record
+        return record
 
     async def _load(self, key: AccountKey) -> TokenRecord | None:
         while True:
