@@ -95,6 +95,24 @@ async def test_statements_need_not_be_prepared(made, make):
         assert await store.load(make.key) == record
 
 
+async def test_names_may_be_long(made, make, server):
+    """A schema and a prefix of 40 characters: changes are told all the same."""
+    names = {"schema": "s" * 40, "prefix": "p" * 40}
+    await server.execute(f"CREATE SCHEMA {names['schema']}")
+    try:
+        async with opened(made(**names)) as store, opened(made(**names)) as other:
+            connections = await other._connections()
+            async with asyncio.timeout(20):
+                while not connections.listening:
+                    await asyncio.sleep(0.01)
+                heard = asyncio.Event()
+                connections._heard = lambda change: heard.set()
+                await store.put(make.key, make.grant())
+                await heard.wait()
+    finally:
+        await server.execute(f"DROP SCHEMA {names['schema']} CASCADE")
+
+
 async def test_tables_are_not_made_where_they_may_not_be(made):
     """With create=False somebody else has to have made them."""
     with pytest.raises(ConfigurationError, match="store init"):

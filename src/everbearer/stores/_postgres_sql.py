@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -17,8 +18,9 @@ __all__ = ["Names", "Statement", "statements_for"]
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 _NAME: Final = re.compile(r"@([a-z]+)")
-# What needs no quoting, and leaves room for what is put behind a prefix; 63 bytes is
-# PostgreSQL's own limit (its manual, section 4.1.1).
+# What needs no quoting, and leaves room for what is put behind a prefix, in the bytes
+# that PostgreSQL allows a name (its manual, section 4.1.1).
+_LONGEST: Final = 63
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
@@ -71,7 +73,10 @@ class Names:
     @property
     def channel(self) -> str:
         """Where changes are told."""
-        return f"{self.schema}.{self.prefix}changed"
+        name = f"{self.schema}.{self.prefix}changed"
+        if len(name) <= _LONGEST:
+            return name
+        return f"everbearer_{sha256(name.encode()).hexdigest()[:32]}"
 
     def of(self, name: str) -> str:
         """What ``@name`` in a statement stands for."""
