@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from everbearer.events import Hooks
     from everbearer.providers import AccountFacts, Provider
     from everbearer.tokens import AccountKey, TokenRecord
+    from everbearer.transport._http import Http
     from everbearer.transport._origin import ApiBase
-    from everbearer.transport._session import Http
 
 __all__ = ["is_accepted", "read_facts"]
 

@@ -20,7 +20,6 @@ from everbearer.transport._foreign import is_rejection
 from everbearer.transport._middleware import AccountMiddleware
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
     from datetime import timedelta
     from typing import Unpack
@@ -32,10 +31,11 @@ if TYPE_CHECKING:
     from everbearer.events import Hooks
     from everbearer.providers import Provider
     from everbearer.tokens import AccountKey, AccountStatus
+    from everbearer.transport._http import Http
     from everbearer.transport._middleware import Respects
     from everbearer.transport._origin import ApiBase
 
-__all__ = ["Account", "AccountSession", "Http"]
+__all__ = ["Account", "AccountSession"]
 
 
 # Arguments with which a call neither brings an Authorization nor middlewares.
@@ -55,28 +55,6 @@ class Account(TokenSource, Protocol):
 
     async def status(self) -> AccountStatus:
         """See `AccountSession.status`."""
-        ...
-
-
-class Http(Protocol):
-    """Where the `aiohttp.ClientSession` to send through comes from.
-
-    Attributes:
-        own: The Client's own session, if that is what is open; for the fast path.
-
-        loop: The event loop that `own` belongs to.
-    """
-
-    own: aiohttp.ClientSession | None
-    loop: asyncio.AbstractEventLoop | None
-
-    @property
-    def session(self) -> aiohttp.ClientSession | None:
-        """None until opened, after closing, and in another event loop."""
-        ...
-
-    async def open(self) -> aiohttp.ClientSession:
-        """Open it if need be.  Raises ConfigurationError once closed."""
         ...
 
 
