@@ -14,7 +14,8 @@ A failed call was *due* in these cases only:
 * `StoreError`: the same, for faults of the store.
 * The API's own answer also where rule 20 says so: two tokens in a row that end young,
   by a fault of that very account.
-* A worker that was stopped may say the one or the other to calls that it had begun.
+* A worker that was stopped, or got no time to run in, may say any of these to calls
+  that it had begun: while it stands still, tokens end, and a call is sent three times.
 
 Anything else is undue, and so is a call that took longer than a waiter may have to
 wait, and an account that nobody can use at the end.
@@ -327,8 +328,13 @@ def _due(
 ) -> str:
     """Why *call* was allowed to fail; empty if it was not."""
     if call.outcome in _GRANT_OVER:
-        gone = any(e.begin <= call.end and call.begin <= e.end for e in over)
-        return "the grant had ended" if gone else ""
+        if any(e.begin <= call.end and call.begin <= e.end for e in over):
+            return "the grant had ended"
+        stood = call.outcome == "status" and any(
+            each.slot == call.slot and each.begin <= call.end and call.begin <= each.end
+            for each in touches
+        )
+        return "its worker stood still" if stood else ""
     if call.outcome not in _WAIT:
         return ""
     if call.outcome in _OF_STORE:

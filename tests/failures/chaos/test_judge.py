@@ -68,6 +68,10 @@ def test_a_quiet_run_is_good() -> None:
             evolve(case(ANSWER_401, touches=(LATE,)), fragile=frozenset({"acme"})),
             id="its-successor-ended-it",
         ),
+        pytest.param(
+            case(ANSWER_401, touches=(Touch("stop", 99.0, 100.5, slot=0),)),
+            id="tokens-ended-while-it-stood-still",
+        ),
     ],
 )
 def test_due_failures(due) -> None:
@@ -121,6 +125,18 @@ def test_due_failures(due) -> None:
         pytest.param(
             evolve(case(ANSWER_401), fragile=frozenset({"acme"})),
             id="a-401-for-nothing",
+        ),
+        pytest.param(
+            case(ANSWER_401, touches=(Touch("stop", 99.0, 100.5, slot=1),)),
+            id="a-401-while-another-worker-stood-still",
+        ),
+        pytest.param(
+            case(ANSWER_401, touches=(Touch("stop", 98.0, 99.0, slot=0),)),
+            id="a-401-after-its-worker-went-on",
+        ),
+        pytest.param(
+            case(NEEDS_USER, touches=(Touch("stop", 99.0, 100.5, slot=0),)),
+            id="a-stop-ends-no-grant",
         ),
         pytest.param(
             case(evolve(FAILED, outcome="ClientOSError"), touches=(LATE,)),
