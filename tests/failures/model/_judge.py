@@ -206,6 +206,11 @@ class Judge:
         """The account is deleted."""
         self._quiet.clear()
 
+    def was_refused_at_once(self, token):
+        """Whether *token* is the last of its family, and was presented just once."""
+        presented = [each for each in self.sendings if each.token == token]
+        return token == self.living.get(token[0]) and len(presented) == 1
+
     def in_good_hands(self, family):
         """Whether a living process has read the pair that lives."""
         living = self.living.get(family)

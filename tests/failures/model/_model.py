@@ -291,7 +291,7 @@ class Model:
         if "nothing" in got:
             self.judge.broken(f"nothing within {within:.1f} s: {got}")
         if not living:
-            await self._check_ending(got)
+            await self._check_ending(got, record.token.refresh_token)
         elif not self._excused() and set(got) != {"a token"}:
             self.judge.broken(f"a living grant was lost: {got}")
 
@@ -305,10 +305,15 @@ class Model:
         # What a fault was meant for is still under way.
         await asyncio.sleep(max(0.0, self.world.healthy_from - self.time.passed))
 
-    async def _check_ending(self, got):
+    async def _check_ending(self, got, stored):
         """The user is told why, and nobody asks again for what is known to be over."""
+        truths = {"a token", "nothing", "rotation_lost"}
+        if self._excused() and self.judge.was_refused_at_once(stored):
+            # Its late save has voided the mark of the last resort (rule 15), and with
+            # it the reason; the stored token was spent by nobody, and is refused.
+            truths.add("refused")
         if self.authorized not in self.ended:
-            for reason in set(got) - {"a token", "nothing", "rotation_lost"}:
+            for reason in set(got) - truths:
                 self.judge.broken(f"a rotation was lost, and the user told {reason}")
         if "a token" in got:
             return

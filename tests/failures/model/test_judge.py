@@ -1,0 +1,51 @@
+"""What the judge of the model lets pass, and that it lets no more pass."""
+
+from __future__ import annotations
+
+import pytest
+from tests.failures.model._machine import replay
+from tests.failures.model._model import BrokenRuleError
+from tests.failures.model._taken_away import taken_away
+
+# The second thing that no client can save: A alone is cut off from the store, with r1
+# in hand, for longer than the grace, and the access token is dead.  B's last resort
+# ends the family.
+CUT_OFF_WITH_THE_PAIR = (
+    ("call", 0),
+    ("trouble", 0, "cut off"),
+    ("wait", 6.0),
+    ("call", 1),
+    ("wait", 9.0),
+)
+NO_REASON = (
+    "refresh._ending:why_refused",
+    "if decision is not Decision.SPEND and found is not None:",
+    "if False:",
+)
+
+
+def test_a_pair_that_was_saved_too_late_may_be_called_refused() -> None:
+    """The late save voids the mark, and the provider refuses r1 when it is first spent.
+
+    That the grant had ended with a rotation is what B's caller was told.
+    """
+    replay("strict", CUT_OFF_WITH_THE_PAIR)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        (("kill", 0),),
+        (("trip", 0, "lost answer"), ("recover", 0), ("wait", 1.5), ("call", 0)),
+    ],
+    ids=["r1 is never saved", "r1 is presented twice"],
+)
+def test_any_other_lost_rotation_is_called_one(then: tuple) -> None:
+    """With the reason of a last resort taken away, the judge misses it there too."""
+    run = (*CUT_OFF_WITH_THE_PAIR, *then)
+    replay("strict", run)
+    with (
+        taken_away(*NO_REASON),
+        pytest.raises(BrokenRuleError, match="the user told refused"),
+    ):
+        replay("strict", run)
