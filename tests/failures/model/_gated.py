@@ -161,7 +161,8 @@ class GatedProcess(Process):
         self.store = GatedWay(world.store, self)
         self.line = self.refresher.endpoint = GatedLine(world, name, self)
         self.refresher.probe = self._probe
-        self.callers = set()
+        # In order, which a set of tasks has none of: a run is the same each time.
+        self.callers = {}
         self.dead = False
         self._alone, self._alone_until = False, -1e9
         self._gate = asyncio.Event()
@@ -215,6 +216,6 @@ class GatedProcess(Process):
 
     def kill(self):
         self.dead = True
-        for caller in self.callers:
+        for caller in tuple(self.callers):
             caller.cancel()
         super().kill()

@@ -139,8 +139,8 @@ class Model:
             if self.is_down:
                 self._apply_down()
         caller = self.world.spawn(self._caller(process))
-        process.callers.add(caller)
-        caller.add_done_callback(process.callers.discard)
+        process.callers[caller] = None
+        caller.add_done_callback(process.callers.pop)
         await asyncio.sleep(0.1)
 
     async def _caller(self, process):
