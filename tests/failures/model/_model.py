@@ -304,6 +304,10 @@ class Model:
                 self.processes[number] = self._restarted(process)
         # What a fault was meant for is still under way.
         await asyncio.sleep(max(0.0, self.world.healthy_from - self.time.passed))
+        if self.authorized in self.judge.excused:
+            # Whoever holds the pair tries to save it at least this often; before that
+            # others may be told that it is lost, which its save voids.
+            await asyncio.sleep(TIMING.lease / 3 + HICCUP)
 
     async def _check_ending(self, got, stored):
         """The user is told why, and nobody asks again for what is known to be over."""

@@ -23,6 +23,12 @@ NO_REASON = (
     "if False:",
 )
 
+NOTHING_VOIDED = (
+    "stores._transitions:replace",
+    "standing=Standing.CONNECTED,",
+    "standing=record.standing,",
+)
+
 
 def test_a_pair_that_was_saved_too_late_may_be_called_refused() -> None:
     """The late save voids the mark, and the provider refuses r1 when it is first spent.
@@ -30,6 +36,20 @@ def test_a_pair_that_was_saved_too_late_may_be_called_refused() -> None:
     That the grant had ended with a rotation is what B's caller was told.
     """
     replay("strict", CUT_OFF_WITH_THE_PAIR)
+
+
+def test_a_pair_that_lives_is_had_when_it_is_saved() -> None:
+    """Where reuse revokes nothing, A's save voids the mark, and B has a token then.
+
+    Before it B is told that the rotation was lost, the fifth thing that no client can
+    save; with a save that voids nothing, the judge says so.
+    """
+    replay("lenient", CUT_OFF_WITH_THE_PAIR)
+    with (
+        taken_away(*NOTHING_VOIDED),
+        pytest.raises(BrokenRuleError, match="a living grant was lost"),
+    ):
+        replay("lenient", CUT_OFF_WITH_THE_PAIR)
 
 
 @pytest.mark.parametrize(
