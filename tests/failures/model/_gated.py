@@ -52,17 +52,17 @@ class NotingStore(MemoryStore):
         self.hearing = []
 
     def _write(self, key, record):
+        before = self._records.get(key)
         super()._write(key, record)
-        change = Change(key)
-        if record is not None:
-            change = Change(key, record.incarnation, record.version, record.standing)
+        if record is before:
+            return
+        change = Change(key, record.incarnation, record.version, record.standing)
         for hear in self.hearing:
             hear(change)
-        if record is not None:
-            self.stored.add(record.token.refresh_token)
-            if record.throttle is not None:
-                left = record.throttle.until - self._now()
-                self._judge.throttled(self._judge.time.passed + left)
+        self.stored.add(record.token.refresh_token)
+        if record.throttle is not None:
+            left = record.throttle.until - self._now()
+            self._judge.throttled(self._judge.time.passed + left)
 
 
 class GatedWay(Way):

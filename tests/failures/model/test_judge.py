@@ -30,12 +30,48 @@ NOTHING_VOIDED = (
 )
 
 
-def test_a_pair_that_was_saved_too_late_may_be_called_refused() -> None:
+@pytest.mark.parametrize(
+    "run",
+    [
+        CUT_OFF_WITH_THE_PAIR,
+        (
+            ("call", 1),
+            ("wait", 0.3),
+            ("call", 0),
+            ("stop", 1),
+            ("until_sent",),
+            ("recover", 1),
+            ("wait", 7.5),
+        ),
+    ],
+    ids=["cut off with the pair", "stopped while the pair comes"],
+)
+def test_a_pair_that_was_saved_too_late_may_be_called_refused(run: tuple) -> None:
     """The late save voids the mark, and the provider refuses r1 when it is first spent.
 
-    That the grant had ended with a rotation is what B's caller was told.
+    That the grant had ended with a rotation is what the other's caller was told, if
+    the save did not come before the mark.
     """
-    replay("strict", CUT_OFF_WITH_THE_PAIR)
+    replay("strict", run)
+
+
+def test_the_end_of_a_long_wait_comes() -> None:
+    """Two wait for as long as they may, while B can renew its lease and not save.
+
+    Were they told of a change by each look at the store, as they once were, the last
+    bit of that wait would never pass: time passes only while nobody has work.
+    """
+    run = (
+        ("trouble", 1, "disk full"),
+        ("wait", 45.0),
+        ("call", 1),
+        ("call", 2),
+        ("call", 0),
+        ("wait", 0.3),
+        ("wait", 12.0),
+        ("wait", 1.5),
+    )
+    replay("strict", run, processes=3, lifetime=6.0, told=True)
 
 
 def test_a_pair_that_lives_is_had_when_it_is_saved() -> None:
