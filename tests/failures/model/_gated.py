@@ -77,6 +77,7 @@ class GatedWay(Way):
 
         async def gated(*arguments, **options):
             await self._process.running()
+            self._process.slowed_by(self._troubles.get(name))
             try:
                 answer = await call(*arguments, **options)
             except StoreError:
@@ -179,6 +180,12 @@ class GatedProcess(Process):
     async def _hears(self, change):
         await self.running()
         self.refresher._told(change)
+
+    def slowed_by(self, trouble):
+        """A store call begins; what it sees may be as old as it is slow."""
+        if trouble is not None:
+            over = self._world.time.passed + trouble.before + trouble.after
+            self._world.healthy_from = max(self._world.healthy_from, over)
 
     async def _probe(self, key, access_token):
         await self.running()

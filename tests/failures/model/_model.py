@@ -53,7 +53,8 @@ class ModelWorld(World):
     Attributes:
         written: Set when a request leaves.
 
-        healthy_from: When the last request is over that a fault was meant for.
+        healthy_from: When the last request, or store call, is over that a fault was
+            meant for.
 
         told: Whether the store tells of changes, and a rotation counts as one that
             ends the access token before it.

@@ -55,6 +55,22 @@ def test_a_pair_that_was_saved_too_late_may_be_called_refused(run: tuple) -> Non
     replay("strict", run)
 
 
+def test_who_joins_a_slow_flight_sees_what_it_saw() -> None:
+    """B's look at the store is under way while the user authorizes anew.
+
+    Nothing is told of who asks B in that second; the judge asks after it.
+    """
+    run = (
+        ("call", 0),
+        ("revoke",),
+        ("wait", 45.0),
+        ("trouble", 1, "slow to answer"),
+        ("call", 1),
+        ("adopt", 0, 60.0),
+    )
+    replay("closing", run)
+
+
 def test_the_end_of_a_long_wait_comes() -> None:
     """Two wait for as long as they may, while B can renew its lease and not save.
 
