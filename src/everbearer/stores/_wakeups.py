@@ -62,8 +62,9 @@ class Wakeups:
     __slots__ = ("_guard", "_hearing", "_waiting")
 
     def __init__(self) -> None:
+        # In order: who has waited longest is woken first.
         self._waiting: dict[
-            AccountKey, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+            AccountKey, dict[asyncio.Event, asyncio.AbstractEventLoop]
         ] = {}
         self._hearing: dict[
             object, tuple[asyncio.AbstractEventLoop, Callable[[Change], None]]
@@ -73,23 +74,23 @@ class Wakeups:
     @contextmanager
     def watching(self, key: AccountKey) -> Iterator[asyncio.Event]:
         """An event that is set whenever the record of *key* was written."""
-        waiter = asyncio.get_running_loop(), asyncio.Event()
+        woken = asyncio.Event()
         with self._guard:
-            self._waiting.setdefault(key, set()).add(waiter)
+            self._waiting.setdefault(key, {})[woken] = asyncio.get_running_loop()
         try:
-            yield waiter[1]
+            yield woken
         finally:
             with self._guard:
                 waiting = self._waiting[key]
-                waiting.discard(waiter)
+                waiting.pop(woken, None)
                 if not waiting:
                     del self._waiting[key]
 
     def wake(self, key: AccountKey) -> None:
         """Wake all that wait for *key*, in their own loops."""
         with self._guard:
-            waiting = tuple(self._waiting.get(key, ()))
-        for loop, event in waiting:
+            waiting = tuple(self._waiting.get(key, {}).items())
+        for event, loop in waiting:
             # A loop that was closed meanwhile has nobody left to wake.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(event.set)

@@ -52,17 +52,17 @@ class NotingStore(MemoryStore):
         self.hearing = []
 
     def _write(self, key, record):
+        before = self._records.get(key)
         super()._write(key, record)
-        change = Change(key)
-        if record is not None:
-            change = Change(key, record.incarnation, record.version, record.standing)
+        if record is before:
+            return
+        change = Change(key, record.incarnation, record.version, record.standing)
         for hear in self.hearing:
             hear(change)
-        if record is not None:
-            self.stored.add(record.token.refresh_token)
-            if record.throttle is not None:
-                left = record.throttle.until - self._now()
-                self._judge.throttled(self._judge.time.passed + left)
+        self.stored.add(record.token.refresh_token)
+        if record.throttle is not None:
+            left = record.throttle.until - self._now()
+            self._judge.throttled(self._judge.time.passed + left)
 
 
 class GatedWay(Way):
@@ -77,6 +77,7 @@ class GatedWay(Way):
 
         async def gated(*arguments, **options):
             await self._process.running()
+            self._process.slowed_by(self._troubles.get(name))
             try:
                 answer = await call(*arguments, **options)
             except StoreError:
@@ -161,7 +162,8 @@ class GatedProcess(Process):
         self.store = GatedWay(world.store, self)
         self.line = self.refresher.endpoint = GatedLine(world, name, self)
         self.refresher.probe = self._probe
-        self.callers = set()
+        # In order, which a set of tasks has none of: a run is the same each time.
+        self.callers = {}
         self.dead = False
         self._alone, self._alone_until = False, -1e9
         self._gate = asyncio.Event()
@@ -178,6 +180,12 @@ class GatedProcess(Process):
     async def _hears(self, change):
         await self.running()
         self.refresher._told(change)
+
+    def slowed_by(self, trouble):
+        """A store call begins; what it sees may be as old as it is slow."""
+        if trouble is not None:
+            over = self._world.time.passed + trouble.before + trouble.after
+            self._world.healthy_from = max(self._world.healthy_from, over)
 
     async def _probe(self, key, access_token):
         await self.running()
@@ -215,6 +223,6 @@ class GatedProcess(Process):
 
     def kill(self):
         self.dead = True
-        for caller in self.callers:
+        for caller in tuple(self.callers):
             caller.cancel()
         super().kill()

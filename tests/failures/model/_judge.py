@@ -147,12 +147,7 @@ class Judge:
         for sending in earlier:
             if now - sending.at < self.timing.linger - EPSILON:
                 self.broken(f"{token}: two requests at a time")
-            holder = sending.holder
-            if holder is not None and not holder.dead:
-                if holder is sender or not holder.alone_lately():
-                    self.broken(f"{token}: its successor is in good hands")
-                else:
-                    self.excused.add(token[0])
+            self._answered(sending, sender)
         access_token = f"access-{token}"
         if self.accepts(access_token):
             if earlier:
@@ -162,6 +157,19 @@ class Judge:
         sending = Sending(token, sender, now)
         self.sendings.append(sending)
         return sending
+
+    def _answered(self, sending, sender):
+        """What the answer to *sending* means for *sender*, who presents its token."""
+        holder = sending.holder
+        if holder is None:
+            if sending.sender.stopped:
+                # It may have come, and lie there unread.
+                self.excused.add(sending.token[0])
+        elif not holder.dead:
+            if holder is sender or not holder.alone_lately():
+                self.broken(f"{sending.token}: its successor is in good hands")
+            else:
+                self.excused.add(sending.token[0])
 
     def process(self, refresh_token):
         family = refresh_token[0]
@@ -205,6 +213,11 @@ class Judge:
     def forget_throttles(self):
         """The account is deleted."""
         self._quiet.clear()
+
+    def was_refused_at_once(self, token):
+        """Whether *token* is the last of its family, and was presented just once."""
+        presented = [each for each in self.sendings if each.token == token]
+        return token == self.living.get(token[0]) and len(presented) == 1
 
     def in_good_hands(self, family):
         """Whether a living process has read the pair that lives."""

@@ -195,10 +195,10 @@ def search(flavour, faults, examples, *, random=False):
         run_state_machine_as_test(machine, settings=configured)
 
 
-def replay(flavour, run, *, processes=2, lifetime=-1.0):
+def replay(flavour, run, *, processes=2, lifetime=-1.0, told=False):
     """Take the steps of *run* and settle; raises `BrokenRuleError` as `search` does."""
     with quietly():
-        model = Model(FLAVOURS[flavour], processes, lifetime)
+        model = Model(FLAVOURS[flavour], processes, lifetime, told=told)
         try:
             for step in run:
                 model.do(*step)

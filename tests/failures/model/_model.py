@@ -53,7 +53,8 @@ class ModelWorld(World):
     Attributes:
         written: Set when a request leaves.
 
-        healthy_from: When the last request is over that a fault was meant for.
+        healthy_from: When the last request, or store call, is over that a fault was
+            meant for.
 
         told: Whether the store tells of changes, and a rotation counts as one that
             ends the access token before it.
@@ -139,8 +140,8 @@ class Model:
             if self.is_down:
                 self._apply_down()
         caller = self.world.spawn(self._caller(process))
-        process.callers.add(caller)
-        caller.add_done_callback(process.callers.discard)
+        process.callers[caller] = None
+        caller.add_done_callback(process.callers.pop)
         await asyncio.sleep(0.1)
 
     async def _caller(self, process):
@@ -291,7 +292,7 @@ class Model:
         if "nothing" in got:
             self.judge.broken(f"nothing within {within:.1f} s: {got}")
         if not living:
-            await self._check_ending(got)
+            await self._check_ending(got, record.token.refresh_token)
         elif not self._excused() and set(got) != {"a token"}:
             self.judge.broken(f"a living grant was lost: {got}")
 
@@ -304,11 +305,20 @@ class Model:
                 self.processes[number] = self._restarted(process)
         # What a fault was meant for is still under way.
         await asyncio.sleep(max(0.0, self.world.healthy_from - self.time.passed))
+        if self.authorized in self.judge.excused:
+            # Whoever holds the pair tries to save it at least this often; before that
+            # others may be told that it is lost, which its save voids.
+            await asyncio.sleep(TIMING.lease / 3 + HICCUP)
 
-    async def _check_ending(self, got):
+    async def _check_ending(self, got, stored):
         """The user is told why, and nobody asks again for what is known to be over."""
+        truths = {"a token", "nothing", "rotation_lost"}
+        if self._excused() and self.judge.was_refused_at_once(stored):
+            # Its late save has voided the mark of the last resort (rule 15), and with
+            # it the reason; the stored token was spent by nobody, and is refused.
+            truths.add("refused")
         if self.authorized not in self.ended:
-            for reason in set(got) - {"a token", "nothing", "rotation_lost"}:
+            for reason in set(got) - truths:
                 self.judge.broken(f"a rotation was lost, and the user told {reason}")
         if "a token" in got:
             return

@@ -153,3 +153,21 @@ async def test_waiters_in_many_threads_come_and_go(monkeypatch):
     finally:
         sys.setswitchinterval(before)
     assert not failures
+
+
+async def test_who_has_waited_longest_is_woken_first():
+    """And in that order they ask for the lease: so that a schedule is always the same.
+
+    Twenty of them, whom no other order puts in line by chance.
+    """
+    store, key, woken = MemoryStore(), AccountKey("billit", "acme"), []
+
+    async def waits(number):
+        await store.changed(key, None, 30.0)
+        woken.append(number)
+
+    waiting = [asyncio.create_task(waits(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    await store.put(key, NewGrant("i0", Token("a0", "r0"), "id", "origin"))
+    await asyncio.gather(*waiting)
+    assert woken == sorted(woken)
