@@ -85,7 +85,7 @@ def change_in(told: str | bytes) -> Change | None:
     """
     try:
         said = json.loads(told)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match said:
         case [str(provider), str(account), str(at), int(version), str(standing), *_]:

@@ -56,6 +56,7 @@ async def test_what_is_told_is_heard(columns, change):
         pytest.param("[", None, id="no JSON"),
         pytest.param(b"\xff", None, id="no text"),
         pytest.param("", None, id="nothing"),
+        pytest.param("[" * 100_000, None, id="too deep"),
     ],
 )
 async def test_what_others_may_tell(told, change):
