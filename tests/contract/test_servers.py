@@ -155,6 +155,29 @@ async def test_two_event_loops(store, make):
     assert found == [record]
 
 
+async def test_closing_ends_what_listens_in_another_loop(store, make):
+    """Else a connection to the server would last as long as that loop."""
+    listening, ended = threading.Event(), threading.Event()
+
+    async def use():
+        await store.load(make.key)
+        connections = store._open[asyncio.get_running_loop()]
+        while not connections.listening:
+            await asyncio.sleep(0.01)
+        listening.set()
+        async with asyncio.timeout(10):
+            await asyncio.wait({connections._listener})
+            await connections._closing
+        ended.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(use()))
+    thread.start()
+    await asyncio.to_thread(listening.wait)
+    await store.aclose()
+    await asyncio.to_thread(thread.join)
+    assert ended.is_set()
+
+
 async def test_many_that_open_at_once(made, make):
     """However many start on an empty database, they agree about the tables."""
     stores = [made() for _ in range(8)]

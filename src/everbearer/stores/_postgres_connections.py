@@ -139,6 +139,7 @@ class Connections:
         )
         self._starting = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.listening = False
 
     async def start(self) -> None:
@@ -183,8 +184,8 @@ class Connections:
             self.pool.terminate()
 
     def abandon(self) -> None:
-        """Let go of them from another event loop."""
-        self.pool.terminate()
+        """Begin to close everything; in its own event loop, and nobody waits."""
+        self._closing = asyncio.create_task(self.aclose(), name="everbearer-close")
 
     async def _listen(self) -> None:
         """Hear of changes for as long as the store is open.

@@ -229,6 +229,7 @@ class Connections:
         self._ask_replicas_at = -math.inf
         self._replicas = 0
         self._listener: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.listening = False
 
     def start(self) -> None:
@@ -246,6 +247,10 @@ class Connections:
             await asyncio.wait({self._listener}, timeout=0.1)
         with contextlib.suppress(RedisError, OSError):
             await self.client.aclose()
+
+    def abandon(self) -> None:
+        """Begin to close everything; in its own event loop, and nobody waits."""
+        self._closing = asyncio.create_task(self.aclose(), name="everbearer-close")
 
     async def do(
         self, work: Callable[[Connections], Awaitable[_T]], *, again: bool

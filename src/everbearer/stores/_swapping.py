@@ -16,7 +16,7 @@ import asyncio
 import random
 import secrets
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -60,6 +60,15 @@ _LOOK_TOO: Final = (0.5, 1.0)
 _LOOK: Final = (0.05, 0.15)
 
 
+class _Abandoned(Protocol):
+    """The connections of one event loop."""
+
+    def abandon(self) -> None:
+        """Begin to close them, in that loop."""
+        ...
+
+
+_A = TypeVar("_A", bound=_Abandoned)
 _O = TypeVar("_O", bound=Outcome)
 _C = TypeVar("_C", bound=Outcome | None)
 
@@ -140,6 +149,21 @@ class SwappingStore(ABC):
         # Without user, password and options: the same place after they are changed.
         where = self._url.rpartition("@")[2].partition("?")[0]
         return SpillHome(f"{type(self).__name__} {where} {self!r}", self._keyring)
+
+    @staticmethod
+    def _left_of(others: Mapping[asyncio.AbstractEventLoop, _A]) -> list[_A]:
+        """Have *others* closed by their own event loops, as nobody else may.
+
+        Returns:
+            Those whose loop was closed: what listened in it has ended with it.
+        """
+        left = []
+        for loop, connections in others.items():
+            try:
+                loop.call_soon_threadsafe(connections.abandon)
+            except RuntimeError:
+                left.append(connections)
+        return left
 
     # ---- what a back end brings
 

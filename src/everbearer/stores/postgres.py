@@ -154,9 +154,10 @@ class PostgresStore(SwappingStore):
         mine = self._open.pop(asyncio.get_running_loop(), None)
         others, self._open = self._open, {}
         if self._pid != os.getpid():
-            return  # They are the parent's.
-        for each in others.values():
-            each.abandon()
+            _inherited.append((mine, others))  # They are the parent's.
+            return
+        for each in self._left_of(others):
+            each.pool.terminate()
         if mine is not None:
             await mine.aclose()
 

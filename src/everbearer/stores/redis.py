@@ -154,12 +154,15 @@ class RedisStore(SwappingStore):
         _log.info("token store %r, %r", self, self._keyring, extra=NO_ACCOUNT)
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop.  Twice is fine."""
+        """Close the connections of every event loop.  Twice is fine."""
         self._opened = False
         mine = self._open.pop(asyncio.get_running_loop(), None)
         others, self._open = self._open, {}
-        _inherited.extend(others.values())  # Only their own loops could close them.
-        if mine is not None and self._pid == os.getpid():
+        if self._pid != os.getpid():
+            _inherited.append((mine, others))  # They are the parent's.
+            return
+        _inherited.extend(self._left_of(others))
+        if mine is not None:
             await mine.aclose()
 
     # ---- records
