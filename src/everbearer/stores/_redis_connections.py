@@ -299,10 +299,10 @@ class Connections:
         """Ask now and then; where INFO is forbidden there are none."""
         now = asyncio.get_running_loop().time()
         if now >= self._ask_replicas_at:
-            self._ask_replicas_at = now + _ASK_REPLICAS
             with contextlib.suppress(ResponseError):
                 info = await self.client.info("replication")
                 self._replicas = int(info.get("connected_slaves", 0))
+            self._ask_replicas_at = now + _ASK_REPLICAS
         return self._replicas > 0
 
     async def _listen(self) -> None:

@@ -12,7 +12,7 @@ from attrs import define
 from redis import Redis
 from tests._servers import RedisServer
 
-from everbearer import Client, EverbearerError, Token
+from everbearer import Client, EverbearerError, StoreError, Token
 from everbearer._clock import instant
 from everbearer.sandbox import Sandbox
 from everbearer.stores import Asked, Keyring, NewGrant, Rotation
@@ -165,6 +165,30 @@ async def test_a_rotation_waits_for_a_replica(pair, caplog) -> None:
     finally:
         await store.aclose()
         pair.replica.start()
+
+
+async def test_a_question_for_replicas_that_failed_is_put_again(pair) -> None:
+    """The pair that is saved when the server is back is waited for all the same."""
+    rotation = Rotation("i0", 1, Token("a1", "r1"), "flight")
+    async with Line() as line:
+        line.switch(pair.primary)
+        store = RedisStore(line.url)
+        await store.open()
+        try:
+            seeding = RedisStore(pair.primary.url)
+            await seeding.open()
+            await seeding.put(KEY, GRANT)
+            await seeding.aclose()
+            await store.load(KEY)
+            line.switch(None)
+            with pytest.raises(StoreError):
+                await store.replace(KEY, rotation)
+            line.switch(pair.primary)
+            before = pair.waits()
+            await store.replace(KEY, rotation)
+            assert pair.waits() == before + 1
+        finally:
+            await store.aclose()
 
 
 async def test_without_a_replica_nothing_is_waited_for(
