@@ -83,8 +83,6 @@ class Refresher:
         self.spills: Spills | None = None
         # Files that were told of.
         self.unreadable: set[Path] = set()
-        # Files that could not be removed when the store had their pair, or better.
-        self.settled_spills: set[Path] = set()
         self._recovering: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
 

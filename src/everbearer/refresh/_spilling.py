@@ -94,9 +94,6 @@ async def _adopt(
 ) -> bool:
     key, rotation = account.key, evolve(found.rotation, flight=flight)
     extra = {"provider": key.provider, "account": key.account}
-    if found.place in account.refresher.settled_spills:
-        await drop_spill(account, found.place)
-        return False
     try:
         replaced = await store.replace(key, rotation)
     except Exception as error:  # noqa: BLE001 - whatever it is, the file stays
@@ -127,8 +124,7 @@ async def drop_spill(account: AccountTokens, place: Path) -> None:
         return
     try:
         await spills.drop(place)
-    except Exception as error:  # noqa: BLE001 - it is found again and does no harm
-        account.refresher.settled_spills.add(place)
+    except Exception as error:  # noqa: BLE001 - `Spills.drop` says what comes of it
         _log.warning(
             "%s/%s: %s",
             *account.key,

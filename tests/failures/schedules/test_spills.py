@@ -34,10 +34,6 @@ async def at_once(work, /, *arguments):
     return work(*arguments)
 
 
-async def no_rights(_):
-    raise PermissionError
-
-
 @pytest.fixture(name="folder")
 def _folder(tmp_path):
     return tmp_path / "spill"
@@ -69,6 +65,19 @@ def _spilled(world, process):
         return a
 
     return happen
+
+
+@pytest.fixture(name="read_only")
+def _read_only(folder, monkeypatch):
+    """Let no spill be removed any more."""
+    real = type(folder).unlink
+
+    def unlink(place, *, missing_ok=False):
+        if place.suffix == ".spill":
+            raise PermissionError(13, "read-only")
+        real(place, missing_ok=missing_ok)
+
+    return lambda: monkeypatch.setattr(type(folder), "unlink", unlink)
 
 
 async def opens(process):
@@ -127,7 +136,9 @@ async def test_a_living_token_does_not_hide_a_spill(world, process, folder):
     assert files(folder) == []
 
 
-async def test_a_spill_that_cannot_be_removed_holds_nobody_up(world, process, folder):
+async def test_a_spill_that_cannot_be_removed_holds_nobody_up(
+    world, process, folder, read_only
+):
     """Rule 17: what is too old to be adopted is looked at once in a flight."""
     await world.connect(lifetime=3600)
     old = await world.record()
@@ -139,7 +150,7 @@ async def test_a_spill_that_cannot_be_removed_holds_nobody_up(world, process, fo
     b = process("B")
     stale = Rotation(old.incarnation, old.version, old.token, "long ago")
     await b.refresher.spills.write(old.key, stale, world.time.wall())
-    b.refresher.spills.drop = no_rights
+    read_only()
     with pytest.raises(TemporarilyUnavailable):
         await b.account.refresh()
     assert b.account.current() == "access-r1"
@@ -398,19 +409,12 @@ async def test_what_is_no_file_is_not_read(process, folder):
 
 
 async def test_a_settled_spill_that_stays_is_not_found_again(
-    world, process, spilled, folder, monkeypatch, caplog
+    world, process, spilled, read_only, caplog
 ):
     """Rule 17: a folder that became read-only does not make a flight go in circles."""
     await spilled()
     b = process("B")
-    real = type(folder).unlink
-
-    def unlink(place, *, missing_ok=False):
-        if place.suffix == ".spill":
-            raise PermissionError(13, "read-only")
-        real(place, missing_ok=missing_ok)
-
-    monkeypatch.setattr(type(folder), "unlink", unlink)
+    read_only()
     assert await b.patiently() == "access-r1"
     assert await b.account.replacement_for("access-r1") == "access-r2"
     await opens(b)
