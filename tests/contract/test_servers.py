@@ -139,6 +139,16 @@ async def test_waiters_in_other_processes_wake(store, other, make, listening):
         await waiting
 
 
+async def test_a_listener_that_has_ended_is_not_relied_on(store):
+    """Whatever ended it, a driver's defect too: else its waiters would look less."""
+    (connections,) = store._open.values()
+    while not connections.listening:
+        await asyncio.sleep(0.01)
+    connections._listener.cancel()
+    await asyncio.wait({connections._listener})
+    assert not connections.listening
+
+
 async def test_two_event_loops(store, make):
     """Each has connections of its own; the record is the same."""
     record = await store.put(make.key, make.grant())

@@ -200,7 +200,6 @@ class Connections:
                     deaf = _DEAF[0]
                 else:
                     pause, deaf = deaf, min(deaf * 2, _DEAF[1])
-            self.listening = False
             _log.info(
                 "not listening for changes in the PostgreSQL store; trying again in "
                 "%.0f s",
@@ -235,7 +234,8 @@ class Connections:
                         return True
                 await connection.execute("SELECT 1")
             return True
-        finally:
+        finally:  # Whatever it was: who waits has to look by itself.
+            self.listening = False
             connection.terminate()
 
     async def _hears_itself(self) -> bool:

@@ -311,9 +311,11 @@ class Connections:
         Nothing depends on it: whoever waits looks now and then as well.
         """
         while True:
-            with contextlib.suppress(RedisError, OSError):
-                await self._listen_once()
-            self.listening = False
+            try:
+                with contextlib.suppress(RedisError, OSError):
+                    await self._listen_once()
+            finally:  # Whatever it was: who waits has to look by itself.
+                self.listening = False
             _log.info(
                 "not listening for changes in the Redis store; trying again",
                 extra=NO_ACCOUNT,
