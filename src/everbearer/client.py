@@ -158,7 +158,9 @@ class Client:
             spills = spills_of(self._store, self._spill, self._keyring)
             self._refresher.hear(self._store)
             self._refresher.recover(self._store, spills)
-        except BaseException:  # Whatever it is: the store is not left open.
+        except BaseException:  # Whatever it is: nothing is left open.
+            self._refresher.stop()
+            await self._http.aclose()
             if let_go(self._store):
                 await self._store.aclose()
             raise

@@ -179,6 +179,30 @@ async def test_a_given_session_that_is_closed(registration, store, connect, when
     await client.aclose()
 
 
+class Mute(MemoryStore):
+    """A stranger's store whose feed is out of order."""
+
+    def subscribe(self, hear):
+        raise StoreError("no feed")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        pytest.param({"spill": 3}, ConfigurationError, id="spill"),
+        pytest.param({"store": Mute()}, StoreError, id="feed"),
+    ],
+)
+async def test_a_failed_opening_leaves_no_connections_open(
+    registration, options, error
+):
+    """The sessions that were made by then are closed, and none is used."""
+    client = Client(registration, **{"store": "memory://", **options})
+    with pytest.raises(error):
+        await client.open()
+    assert client._http.session is client._http.token_session is None
+
+
 async def test_a_failed_opening_leaves_no_store_open(registration, tmp_path):
     """A thread and a file that nobody knows of would stay for ever."""
     given = aiohttp.ClientSession()
