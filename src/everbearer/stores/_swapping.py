@@ -13,7 +13,6 @@ write what was decided before.
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -32,7 +31,7 @@ from everbearer.stores._serialize import (
     sealed_alike,
 )
 from everbearer.stores._spill_home import SpillHome
-from everbearer.stores._wakeups import Wakeups, is_news, mark_of
+from everbearer.stores._wakeups import Wakeups, is_news, mark_of, nap
 from everbearer.stores._writes import Outcome
 from everbearer.tokens import AccountKey
 
@@ -290,8 +289,7 @@ class SwappingStore(ABC):
                 if left <= 0:
                     return
                 look = _LOOK_TOO if await self._hears() else _LOOK
-                pause = random.uniform(*look)  # noqa: S311 - no secret
-                await _nap(woken, min(pause, left))
+                await nap(woken, look, left)
                 woken.clear()
 
     def subscribe(self, hear: Callable[[Change], None]) -> Callable[[], None]:
@@ -378,11 +376,3 @@ class SwappingStore(ABC):
         if seen is None or self._clock.elapsed() - seen.at >= STALE_AFTER:
             return None
         return seen
-
-
-async def _nap(woken: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await woken.wait()
-    except TimeoutError:
-        return

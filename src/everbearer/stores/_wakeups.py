@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
 from contextlib import contextmanager, suppress
@@ -121,10 +122,23 @@ class Wakeups:
                     self._hearing.pop(each, None)
 
 
-async def nap(woken: asyncio.Event) -> None:
-    """Wait for *woken*, or until it is time to look what other processes wrote."""
+async def nap(
+    woken: asyncio.Event,
+    look: tuple[float, float] = _LOOK,
+    most: float = math.inf,
+) -> None:
+    """Wait for *woken*, or until it is time to look what other processes wrote.
+
+    Args:
+        woken: Set by this process's own writes, and where changes are heard.
+
+        look: From how many to how many seconds that is.
+
+        most: Seconds, whatever *look* says.
+    """
+    pause = random.uniform(*look)  # noqa: S311 - no secret
     try:
-        async with asyncio.timeout(random.uniform(*_LOOK)):  # noqa: S311 - no secret
+        async with asyncio.timeout(min(pause, most)):
             await woken.wait()
     except TimeoutError:
         return
