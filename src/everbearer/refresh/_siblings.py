@@ -71,7 +71,7 @@ async def choose(
             extra={"provider": key.provider, "account": key.account},
         )
         account.refresher.hooks(RefreshConflict(*key, "replaced"))
-    return second
+    return await _given_back(account, store, second, rotation.flight)
 
 
 async def _given_back(

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from everbearer import Keyring, StoreError
 from everbearer.events import RefreshConflict, SavedLate, SpillAdopted, Spilled
-from everbearer.stores import Spills
+from everbearer.stores import Rotation, Spills
 from everbearer.token_endpoint import Granted, Refused
 from everbearer.tokens import Standing
 
@@ -142,6 +142,27 @@ async def test_a_lease_under_which_two_were_compared_is_given_back(world, race):
     """Rule 14: whatever came of it, the next refresh need not wait."""
     await race(takes=unknown)
     assert (await world.record()).lease is None
+
+
+async def test_a_third_pair_that_is_stored_meanwhile(world, race, key):
+    """Rule 14: B's lease is given back then too."""
+
+    async def meanwhile(access_token):
+        record = await world.record()
+        if access_token == "access-n1":
+            third = Rotation(
+                record.incarnation,
+                record.version,
+                world.issuer.pair("n0"),
+                flight="of C",
+                spent=record.parent,
+            )
+            await world.store.replace(key, third)
+
+    await race(takes=living, meanwhile=meanwhile)
+    record = await world.record()
+    assert (record.token.refresh_token, record.version) == ("n0", 3)
+    assert record.lease is None
 
 
 async def test_a_pair_that_cannot_be_judged_is_kept(world, race):
