@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from everbearer.errors import ConfigurationError, LeaseLost, StoreError
@@ -132,10 +133,17 @@ async def spend(
 async def _ask(
     attempt: Attempt, lease: HeldLease, decision: Decision, acquired: Acquired
 ) -> Outcome:
-    record = acquired.record
+    record, timing, clock = acquired.record, attempt.timing, attempt.clock
+    # Connecting and renewing take no longer; a process that stood still does.
+    latest = clock.elapsed() + timing.connect + timing.lease / 3
 
     async def before_sending() -> None:
+        nonlocal latest
         await lease.ready_to_send(record.refresh_fingerprint)
+        if clock.elapsed() > latest:
+            # The socket would be closed before X has passed since the write (rule 11).
+            raise LeaseLost("too late to wait for the whole of the answer's time")
+        latest = math.inf  # Another path is asked when the first has answered.
         # Nothing is awaited from here to the write.
         if attempt.account.unsaved is not None:
             raise LeaseLost("the answer to an earlier request came meanwhile")
@@ -145,8 +153,8 @@ async def _ask(
     return await attempt.refresher.endpoint.ask(
         attempt.registration,
         RefreshGrant(record.token.refresh_token or ""),
-        total=attempt.timing.connect + attempt.timing.linger,
-        connect=attempt.timing.connect,
+        total=timing.connect + timing.lease / 3 + timing.linger,
+        connect=timing.connect,
         before_sending=before_sending,
         account=attempt.key.account,
     )

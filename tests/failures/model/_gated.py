@@ -56,13 +56,22 @@ class NotingStore(MemoryStore):
         super()._write(key, record)
         if record is before:
             return
-        change = Change(key, record.incarnation, record.version, record.standing)
-        for hear in self.hearing:
-            hear(change)
+        self._tell(Change(key, record.incarnation, record.version, record.standing))
         self.stored.add(record.token.refresh_token)
         if record.throttle is not None:
             left = record.throttle.until - self._now()
             self._judge.throttled(self._judge.time.passed + left)
+
+    async def delete(self, key):
+        """Forget *key*, which is told as well."""
+        before = await super().delete(key)
+        if before is not None:
+            self._tell(Change(key))
+        return before
+
+    def _tell(self, change):
+        for hear in self.hearing:
+            hear(change)
 
 
 class GatedWay(Way):

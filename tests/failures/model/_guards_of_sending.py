@@ -207,11 +207,16 @@ GUARDS_OF_SENDING = (
         "enough = self._asked.term * 2 / 3",
         "return",
         red="two requests at a time",
+        # It learns late that it has the lease; no more time than connecting may take
+        # passes from then until it sends.
         run=(
+            ("trouble", 0, "slow to answer"),
+            ("trip", 0, "processed late"),
             ("call", 0),
+            ("wait", 1.9),
             ("stop", 0),
             ("call", 1),
-            ("until_sent",),
+            ("wait", 2.4),
             ("recover", 0),
             ("wait", 1.5),
         ),

@@ -161,7 +161,7 @@ async def test_what_has_not_left_by_the_deadline_never_leaves(world):
 
 async def test_a_pause_past_the_deadline_is_noted_in_the_record(world):
     """Rules 5 and 9: A sleeps, wakes, and sends at once: B's grace counts from then."""
-    patient = evolve(world.timing, connect=60)
+    patient = evolve(world.timing, connect=70)
     await world.connect()
     a = world.process("A", {"connect": 50, "process": 30}, timing=patient)
     b = world.process("B")
@@ -243,3 +243,15 @@ async def test_a_store_too_slow_for_the_lease_frees_the_waiters(world):
     assert world.time.passed <= a.refresher.timing.patience + 10
     assert not world.sent
     assert (await world.record()).live_intent is None
+
+
+async def test_a_request_that_leaves_late_has_its_whole_time(world):
+    """Rule 11: A stands still while it connects; the answer takes less than X."""
+    trip = {"connect": 0.5, "answer": 20.0}
+    a = world.process("A", trip, trip)
+    await world.connect()
+    call = a.calls()
+    await asyncio.sleep(0.2)
+    world.time.stop(55.0)
+    assert await call == "access-r1"
+    assert world.sent == ["A r0"]
