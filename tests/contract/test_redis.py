@@ -103,6 +103,23 @@ async def test_records_of_a_newer_release(store, made, server):
         await made().open()
 
 
+@pytest.mark.parametrize("field", ["provider", "sealed", "revision", "version"])
+async def test_a_damaged_record_is_an_error_of_the_store(
+    store, made, make, server, field
+):
+    """Whatever is missing or is no JSON any more: none of a parser's own errors."""
+    await store.put(make.key, make.grant())
+    place = store._record(make.key)
+    async with opened(made()) as other:
+        await server.hset(place, "version", "{")
+        with pytest.raises(StoreError, match="no sense"):
+            await other.load(make.key)
+        await server.hset(place, "version", "1")
+        await server.hdel(place, field)
+        with pytest.raises(StoreError, match="no sense"):
+            await other.load(make.key)
+
+
 async def test_fields_of_a_newer_release_stay(store, make, server):
     """This release leaves alone what it does not know."""
     record = await store.put(make.key, make.grant())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from everbearer.errors import StoreError
 from everbearer.stores._swapping import Row
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ __all__ = ["changes", "columns_of", "fields_of", "flat", "member_of", "row_of"]
 
 # All other fields are columns, as JSON.
 _AS_THEY_ARE: Final = (b"sealed", b"revision")
+_NEEDED: Final = {b"provider", b"account", *_AS_THEY_ARE}
+_NONSENSE: Final = (
+    "a record in the Redis store makes no sense ({}): restore it from a backup"
+)
 
 
 def member_of(key: AccountKey) -> bytes:
@@ -51,18 +56,33 @@ def changes(row: Row, there: Row | None) -> dict[str, str | bytes]:
 
 
 def columns_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """What the fields say, without what is sealed."""
+    """What the fields say, without what is sealed.
+
+    Raises:
+        StoreError: They make no sense.
+    """
     columns = {
-        name.decode(): value
-        for name, value in fields.items()
-        if name not in _AS_THEY_ARE
+        name: value for name, value in fields.items() if name not in _AS_THEY_ARE
     }
-    # At once: a parser for each took longer than everything else in a read.
-    values = json.loads(f"[{b','.join(columns.values()).decode()}]")
-    return dict(zip(columns, values, strict=True))
+    try:
+        # At once: a parser for each took longer than everything else in a read.
+        values = json.loads(f"[{b','.join(columns.values()).decode()}]")
+        names = [name.decode() for name in columns]
+        return dict(zip(names, values, strict=True))
+    except (ValueError, RecursionError) as error:
+        trouble = type(error).__name__
+    # Not in the handler: the error has the text as an attribute.
+    raise StoreError(_NONSENSE.format(trouble))
 
 
 def row_of(members: list[bytes]) -> Row:
-    """The record in a hash that is not empty."""
+    """The record in a hash that is not empty.
+
+    Raises:
+        StoreError: It makes no sense.
+    """
     fields = fields_of(members)
+    missing = _NEEDED - fields.keys()
+    if missing:
+        raise StoreError(_NONSENSE.format(f"no {min(missing).decode()}"))
     return Row(columns_of(fields), fields[b"sealed"], fields[b"revision"].decode())
