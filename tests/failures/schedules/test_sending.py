@@ -125,8 +125,10 @@ async def test_a_lease_whose_acknowledgement_was_lost_is_given_back(world):
 
 async def test_a_process_that_slept_after_acquiring_does_not_send(world):
     """Rule 9: stopped between lease and write while B refreshes, A uses B's token."""
+    # So that it is the lease that forbids it, and not the time left for an answer.
+    patient = evolve(world.timing, connect=80)
     await world.connect()
-    a, b = world.process("A", {"connect": 8}), world.process("B")
+    a, b = world.process("A", {"connect": 8}, timing=patient), world.process("B")
     first = a.calls()
     await world.until(lambda: a.line.asked)
     world.time.stop(30)
