@@ -25,6 +25,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from everbearer.stores import Keyring
+from everbearer.stores.postgres import PostgresStore
+from everbearer.stores.redis import RedisStore
 
 
 @pytest.fixture(scope="session")
@@ -245,3 +247,22 @@ def store_url(request, tmp_path, monkeypatch):
 def table_prefix():
     """What the tables of one test are called, so that each finds its own empty."""
     return f"t_{secrets.token_hex(6)}_"
+
+
+def postgres_store(request, clock):
+    """An empty store, for the test of *request*, that tells the time by *clock*."""
+    return PostgresStore(
+        request.getfixturevalue("postgres_url"),
+        Keyring([Keyring.generate_key()]),
+        prefix=request.getfixturevalue("table_prefix"),
+        clock=clock,
+    )
+
+
+def redis_store(request, clock):
+    """The same on Redis."""
+    return RedisStore(
+        request.getfixturevalue("redis_database"),
+        Keyring([Keyring.generate_key()]),
+        clock=clock,
+    )

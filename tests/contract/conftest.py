@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
+from tests._servers import postgres_store, redis_store
 
-from everbearer.stores import Keyring, MemoryStore, SqliteStore
-from everbearer.stores.postgres import PostgresStore
-from everbearer.stores.redis import RedisStore
+from everbearer.stores import MemoryStore, SqliteStore
 from everbearer.testing._contract._made import Make, StandingClock
 
 
@@ -24,28 +23,11 @@ def _sqlite(request, clock):
     return SqliteStore(request.getfixturevalue("tmp_path") / "tokens.db", clock=clock)
 
 
-def _postgres(request, clock):
-    return PostgresStore(
-        request.getfixturevalue("postgres_url"),
-        Keyring([Keyring.generate_key()]),
-        prefix=request.getfixturevalue("table_prefix"),
-        clock=clock,
-    )
-
-
-def _redis(request, clock):
-    return RedisStore(
-        request.getfixturevalue("redis_database"),
-        Keyring([Keyring.generate_key()]),
-        clock=clock,
-    )
-
-
 _MAKERS = {
     "memory": _memory,
     "sqlite": _sqlite,
-    "postgres": _postgres,
-    "redis": _redis,
+    "postgres": postgres_store,
+    "redis": redis_store,
 }
 
 

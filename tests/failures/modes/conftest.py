@@ -8,11 +8,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
+from tests._servers import postgres_store, redis_store
 
 from everbearer import Client, StoreError, TemporarilyUnavailable, Timing
-from everbearer.stores import Keyring, MemoryStore
-from everbearer.stores.postgres import PostgresStore
-from everbearer.stores.redis import RedisStore
+from everbearer.stores import MemoryStore
 
 # Those whose promise rests on what the store does; mode 3 is in tests/processes.
 RESTS_ON_THE_STORE = (4, 5, 6, 7, 8, 11, 12, 16)
@@ -78,24 +77,7 @@ def _memory(request, clock):
     return MemoryStore(clock)
 
 
-def _postgres(request, clock):
-    return PostgresStore(
-        request.getfixturevalue("postgres_url"),
-        Keyring([Keyring.generate_key()]),
-        prefix=request.getfixturevalue("table_prefix"),
-        clock=clock,
-    )
-
-
-def _redis(request, clock):
-    return RedisStore(
-        request.getfixturevalue("redis_database"),
-        Keyring([Keyring.generate_key()]),
-        clock=clock,
-    )
-
-
-_MAKERS = {"memory": _memory, "postgres": _postgres, "redis": _redis}
+_MAKERS = {"memory": _memory, "postgres": postgres_store, "redis": redis_store}
 
 
 def pytest_generate_tests(metafunc):
