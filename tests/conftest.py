@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests._pooler",
     "tests.failures.modes._late_modes",
     "tests.failures._world",
+    "tests.failures._host",
 ]
 
 # No test depends on how busy the machine is, or on luck: what is random is `make fuzz`.
